@@ -1,0 +1,166 @@
+\echo Use "CREATE EXTENSION pg_stream" to load this file. \quit
+
+-- The schema is a member of the extension, so that DROP EXTENSION leaves nothing behind.
+CREATE SCHEMA pgstream;
+COMMENT ON SCHEMA pgstream IS 'pg_stream: incrementally maintained tables';
+GRANT USAGE ON SCHEMA pgstream TO PUBLIC;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- The access method
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION pgstream.table_handler(internal) RETURNS table_am_handler
+  AS 'MODULE_PATHNAME', 'pgstream_table_handler' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgstream.table_handler(internal) IS 'handler of the access method pgstream';
+
+CREATE ACCESS METHOD pgstream TYPE TABLE HANDLER pgstream.table_handler;
+COMMENT ON ACCESS METHOD pgstream IS 'stream tables: tables that always answer what their defining query answers';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Catalogs. Nobody writes them by hand; the library reads pgs_frontier with the reader's own snapshot and the others
+-- with a catalog snapshot.
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE pgstream.pgs_stream (
+  pgs_relid          oid PRIMARY KEY,
+  pgs_id             bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+  refresh_mode       text NOT NULL CHECK (refresh_mode IN ('DIFFERENTIAL', 'FULL')),
+  schedule           text,
+  status             text NOT NULL CHECK (status IN ('INITIALIZING', 'ACTIVE', 'PAUSED', 'SUSPENDED', 'ERROR')),
+  version            integer NOT NULL DEFAULT 1,
+  key_index          oid NOT NULL DEFAULT 0,
+  last_refresh_at    timestamptz,
+  consecutive_errors integer NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE pgstream.pgs_stream IS 'one row per stream table: its options and state; its defining query is a rule of the table itself';
+COMMENT ON COLUMN pgstream.pgs_stream.version IS 'raised when what the base contains can no longer be trusted; a frontier of another version answers by recompute';
+COMMENT ON COLUMN pgstream.pgs_stream.key_index IS 'the internal index that finds a base row from its key; 0 where the strategy needs none';
+
+CREATE TABLE pgstream.pgs_frontier (
+  pgs_relid      oid PRIMARY KEY,
+  version        integer NOT NULL,
+  fold_number    bigint NOT NULL,
+  frontier       pg_snapshot NOT NULL,
+  own_xid        xid8 NOT NULL,
+  own_sequence   bigint NOT NULL,
+  data_timestamp timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE pgstream.pgs_frontier IS 'what of the change logs the base of a stream table already contains; absent until it is populated';
+COMMENT ON COLUMN pgstream.pgs_frontier.own_sequence IS 'of records written by own_xid, those up to this sequence number are in the base, whatever frontier says';
+
+CREATE TABLE pgstream.pgs_dependency (
+  pgs_relid    oid NOT NULL,
+  source_relid oid NOT NULL,
+  columns      int2[] NOT NULL,
+  log_start    bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (pgs_relid, source_relid)
+);
+CREATE INDEX pgs_dependency_source_idx ON pgstream.pgs_dependency (source_relid);
+COMMENT ON TABLE pgstream.pgs_dependency IS 'the captured sources of each stream table and the columns it uses';
+COMMENT ON COLUMN pgstream.pgs_dependency.log_start IS 'the log is complete for frontiers of this fold number or later; an older frontier answers by recompute';
+
+CREATE TABLE pgstream.pgs_log (
+  source_relid oid PRIMARY KEY,
+  segments     oid[] NOT NULL,
+  columns      int2[] NOT NULL,
+  captured_by  xid8 NOT NULL
+);
+COMMENT ON TABLE pgstream.pgs_log IS 'the change log of each captured source';
+COMMENT ON COLUMN pgstream.pgs_log.captured_by IS 'the transaction that attached the capture of these columns; a frontier must see it';
+
+CREATE TABLE pgstream.pgs_refresh_history (
+  refresh_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  pgs_relid      oid NOT NULL,
+  data_timestamp timestamptz,
+  start_time     timestamptz NOT NULL,
+  end_time       timestamptz,
+  action         text NOT NULL,
+  status         text NOT NULL,
+  rows_inserted  bigint,
+  rows_deleted   bigint,
+  duration_ms    double precision,
+  error_message  text
+);
+CREATE INDEX pgs_refresh_history_relid_idx ON pgstream.pgs_refresh_history (pgs_relid, refresh_id);
+COMMENT ON TABLE pgstream.pgs_refresh_history IS 'what each refresh did';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Views over the catalogs, with today''s names and query texts
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION pgstream.defining_query(stream_table regclass) RETURNS text
+  AS 'MODULE_PATHNAME', 'pgstream_defining_query' LANGUAGE C STRICT STABLE;
+COMMENT ON FUNCTION pgstream.defining_query(regclass) IS 'the query that defines a stream table';
+
+CREATE VIEW pgstream.pgs_stream_tables AS
+SELECT s.pgs_id, s.pgs_relid::regclass AS pgs_relid, n.nspname AS pgs_schema, c.relname AS pgs_name,
+       pgstream.defining_query(s.pgs_relid) AS defining_query, s.schedule, s.refresh_mode, s.status,
+       f.pgs_relid IS NOT NULL AND f.version = s.version AS is_populated,
+       f.data_timestamp, s.last_refresh_at, s.consecutive_errors
+  FROM pgstream.pgs_stream s
+  JOIN pg_catalog.pg_class c ON c.oid = s.pgs_relid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pgstream.pgs_frontier f ON f.pgs_relid = s.pgs_relid;
+COMMENT ON VIEW pgstream.pgs_stream_tables IS 'every stream table with its definition, options and state';
+
+CREATE VIEW pgstream.pgs_dependencies AS
+SELECT d.pgs_relid::regclass AS pgs_relid, d.source_relid::regclass AS source_relid,
+       ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a
+              WHERE a.attrelid = d.source_relid AND a.attnum = ANY (d.columns) ORDER BY a.attnum) AS columns
+  FROM pgstream.pgs_dependency d;
+COMMENT ON VIEW pgstream.pgs_dependencies IS 'which captured sources and columns each stream table reads';
+
+GRANT SELECT ON ALL TABLES IN SCHEMA pgstream TO PUBLIC;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Functions the machinery itself uses
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION pgstream.capture_changes() RETURNS trigger
+  AS 'MODULE_PATHNAME', 'pgstream_capture_changes' LANGUAGE C;
+COMMENT ON FUNCTION pgstream.capture_changes() IS 'appends the changes of a statement to the change log of its table; attached by pg_stream itself';
+REVOKE ALL ON FUNCTION pgstream.capture_changes() FROM PUBLIC;
+
+CREATE FUNCTION pgstream.key_hash(VARIADIC "any") RETURNS bigint
+  AS 'MODULE_PATHNAME', 'pgstream_key_hash' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgstream.key_hash("any") IS 'hash of a key: equal keys have equal hashes, whatever their binary images';
+
+CREATE FUNCTION pgstream.image_hash(VARIADIC "any") RETURNS bigint
+  AS 'MODULE_PATHNAME', 'pgstream_image_hash' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgstream.image_hash("any") IS 'hash of the binary image of a row';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- What users call
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION pgstream.create_stream_table(name text, query text, schedule text DEFAULT '1m',
+                                             refresh_mode text DEFAULT 'DIFFERENTIAL', initialize boolean DEFAULT true)
+  RETURNS void AS 'MODULE_PATHNAME', 'pgstream_create_stream_table' LANGUAGE C;
+COMMENT ON FUNCTION pgstream.create_stream_table(text, text, text, text, boolean) IS 'creates a stream table, as CREATE TABLE ... USING pgstream AS does';
+
+CREATE FUNCTION pgstream.drop_stream_table(name text) RETURNS void
+  AS 'MODULE_PATHNAME', 'pgstream_drop_stream_table' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgstream.drop_stream_table(text) IS 'drops a stream table, as DROP TABLE does';
+
+CREATE FUNCTION pgstream.refresh_stream_table(name text) RETURNS void
+  AS 'MODULE_PATHNAME', 'pgstream_refresh_stream_table' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgstream.refresh_stream_table(text) IS 'folds the pending changes into the base of a stream table; a FULL one is computed anew';
+
+CREATE FUNCTION pgstream.explain_st(name text, OUT property text, OUT value text) RETURNS SETOF record
+  AS 'MODULE_PATHNAME', 'pgstream_explain_st' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgstream.explain_st(text) IS 'how a stream table is maintained, and why';
+
+CREATE FUNCTION pgstream.get_refresh_history(name text, max_rows integer DEFAULT 20)
+  RETURNS TABLE (refresh_id bigint, data_timestamp timestamptz, start_time timestamptz, end_time timestamptz,
+                 action text, status text, rows_inserted bigint, rows_deleted bigint,
+                 duration_ms double precision, error_message text)
+  LANGUAGE sql STABLE STRICT
+BEGIN ATOMIC
+  SELECT h.refresh_id, h.data_timestamp, h.start_time, h.end_time, h.action, h.status, h.rows_inserted, h.rows_deleted,
+         h.duration_ms, h.error_message
+    FROM pgstream.pgs_refresh_history h
+   WHERE h.pgs_relid = name::regclass::oid
+   ORDER BY h.refresh_id DESC
+   LIMIT max_rows;
+END;
+COMMENT ON FUNCTION pgstream.get_refresh_history(text, integer) IS 'the latest refreshes of a stream table, newest first';

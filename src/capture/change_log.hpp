@@ -1,0 +1,84 @@
+// The change log of a source: append-only heaps of packed records, read by MVCC.
+//
+// A log has kLogSegments heap tables (pgstream.log_<source>_<n>), none with an index; a writer appends to the one the
+// hint in shared memory names, a reader reads all of them. A record is one heap tuple:
+//
+//     xid xid8       top-level transaction of the writer
+//     sequence int8  order within that transaction (a per-backend counter that only rises)
+//     kind "char"    'c' changes, 't' the source was truncated
+//     batch bytea    PLAIN: a batch of row images (core/batch_codec.hpp), up to about 8 kB
+//     large bytea    EXTENDED: the batch of one row too large for that
+//
+// Promises: what a transaction appended is visible exactly as its other writes are. Refuses: to say what is pending:
+// that is the frontier's.
+#pragma once
+
+#include "core/batch_codec.hpp"
+#include "pg/includes.hpp"
+#include "pg/stream.hpp"
+
+namespace pgstream {
+
+// --- Attaching (capture/attach.cpp) ------------------------------------------------------------------------------
+
+// Makes sure that changes of these columns of a source are captured, for a stream table being created in this
+// transaction. Creates the log and the capture triggers where they are missing, widens the columns where they do not
+// suffice; takes no lock that blocks a writer when nothing is missing, and otherwise ShareRowExclusiveLock on the source
+// (held to the end of the transaction), so that no transaction that wrote before can still be open. Returns true when
+// this call changed what is captured.
+bool AttachCapture(Oid source, const Bitmapset *columns);
+
+// Removes the triggers and the log of a source that no stream table reads any more (nothing when one does, or when the
+// source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile).
+void DetachCaptureIfUnused(Oid source);
+
+// Why changes of a relation cannot be captured by triggers (partitioned, foreign, a view, unlogged, a system catalog,
+// has children, row security, ...), as a phrase for explain_st; nullptr when they can.
+const char *WhyNotCapturable(Relation source);
+
+// The capture triggers are there and enabled, and the source is still capturable: checked before a log is trusted.
+bool CaptureIsIntact(Relation source);
+
+// --- Writing (capture/trigger.cpp) --------------------------------------------------------------------------------
+
+// The sequence number of the last record this backend wrote.
+int64 LastLogSequence();
+
+// --- Reading (capture/log_reader.cpp) -----------------------------------------------------------------------------
+
+struct LogRecord {
+  uint64 xid;
+  int64 sequence;
+  char kind;
+  const uint8 *batch;  // nullptr for a truncation
+  Size batch_size;
+};
+
+// True when some segment holds pages: costs a block count per segment. The caller holds AccessShareLock on them.
+bool LogHasPages(const StreamSource *source);
+
+// Takes AccessShareLock on the segments of a log until the end of the transaction, so that nobody reclaims under us.
+void LockLog(const StreamSource *source);
+
+struct LogPosition;  // how far a log has been read, for extending; allocated in a context of the caller's
+
+LogPosition *NewLogPosition(MemoryContext context);
+
+// Calls visit for every record visible under snapshot (a valid MVCC snapshot), in no particular order across
+// transactions, in sequence order within one. With a position that an earlier call filled, pages on which nothing can be
+// new are skipped; records the earlier snapshot already saw are visited again unless their page was settled, so visit
+// must recognise them (by xid against the earlier snapshot). The batch is valid during the call only and no buffer lock
+// is held. Under SERIALIZABLE, takes the predicate lock and does the conflict checks of an ordinary scan.
+using LogVisitor = void (*)(const LogRecord *record, void *argument);
+void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *position, LogVisitor visit, void *argument);
+
+// --- Reclaiming (capture/reclaim.cpp) -----------------------------------------------------------------------------
+
+// Truncates the segments of a log all of whose records every consumer's committed frontier contains, if their locks are
+// free, and turns writers to the other segment where they are not. Raises log_start of the consumers in the same
+// transaction. Called at the start of a refresh; never waits.
+void ReclaimLog(Oid source);
+
+void InitCapture();  // called once by _PG_init: GUCs, shared memory for the segment hints, callbacks
+
+}  // namespace pgstream

@@ -1,0 +1,68 @@
+// The overlay: what turns the base heap of a stream table, as of its frontier, into its content under a snapshot.
+//
+//     content = base - mask + additions
+//
+// Reading is that formula; folding writes exactly that. Promises: an overlay is complete and immutable while anybody
+// holds it; the same snapshot gives the same additions under the same ordinals. Refuses: snapshots other than MVCC ones
+// (they see the raw base).
+#pragma once
+
+#include "core/tid_mask.hpp"
+#include "delta/additions.hpp"
+#include "pg/includes.hpp"
+#include "pg/stream.hpp"
+
+namespace pgstream {
+
+struct OverlayStatistics {
+  int64 pending_changes;  // row images (weights) read from the logs and not in the frontier
+  int64 masked;           // base rows superseded; -1 when all are
+  int64 added;
+  double build_ms;        // time of the last build or extension
+  bool from_cache;        // this acquisition found it ready
+  bool extended;          // ... or extended an earlier one
+};
+
+struct Overlay {
+  Oid relid;
+  MemoryContext context;
+  Strategy strategy;   // the one that answered: Recompute when a better one could not
+  const char *reason;  // why that one; nullptr when it is the plan's own
+  bool masks_all;      // recompute: no base row counts
+  TidMask mask;
+  Additions additions;
+  OverlayStatistics statistics;
+  int holders;
+};
+
+// The overlay of a stream table under an MVCC snapshot, or nullptr when base and content are the same (nothing pending).
+// Held until ReleaseOverlay or the end of the transaction. Raises what the defining query would raise.
+Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot);
+void ReleaseOverlay(Overlay *overlay);
+
+// The overlay of a held or cached snapshot that has the addition of this synthetic TID (see additions.hpp), for
+// EvalPlanQual's refetch; nullptr when none does.
+Overlay *FindOverlayOfAddition(Oid relid, ItemPointer tid);
+
+// True when the base row at tid is superseded.
+inline bool OverlayMasks(const Overlay *overlay, ItemPointer tid) {
+  return overlay->masks_all || TidMaskContains(&overlay->mask, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
+}
+
+// What the latest acquisition for relid in this backend did, for EXPLAIN; nullptr before the first one. reads counts
+// acquisitions since ResetOverlayReports.
+struct OverlayReport {
+  Oid relid;
+  bool merged;  // false: nothing was pending
+  Strategy strategy;
+  const char *reason;
+  OverlayStatistics statistics;
+  double frontier_age_ms;
+  int64 reads;
+};
+const OverlayReport *LastOverlayReport(Oid relid);
+void ResetOverlayReports();
+
+void InitOverlayCache();  // called once by _PG_init
+
+}  // namespace pgstream

@@ -1,0 +1,91 @@
+// What differs between PostgreSQL 15, 16, 17 and 18, under the newest signature.
+//
+// Promises: no other file tests PG_VERSION_NUM. Each wrapper says which version brought the change, so that it can be
+// deleted when older ones go.
+#pragma once
+
+extern "C" {
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+}
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "pg_stream needs PostgreSQL 15, 16, 17 or 18"
+#endif
+
+namespace pgstream::compat {
+
+// 16: pg_class_ownercheck became object_ownercheck.
+inline bool OwnsRelation(Oid relid, Oid role) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(RelationRelationId, relid, role);
+#else
+  return pg_class_ownercheck(relid, role);
+#endif
+}
+
+// 16: per-relation permissions moved from the range table entry to RTEPermissionInfo. Makes rte need no permission.
+inline void RequireNoPermission(RangeTblEntry *rte) {
+#if PG_VERSION_NUM >= 160000
+  rte->perminfoindex = 0;
+#else
+  rte->requiredPerms = 0;
+#endif
+}
+
+// 18: ExecutorRun lost execute_once.
+inline void RunExecutor(QueryDesc *query_desc) {
+#if PG_VERSION_NUM >= 180000
+  ExecutorRun(query_desc, ForwardScanDirection, 0);
+#else
+  ExecutorRun(query_desc, ForwardScanDirection, 0L, true);
+#endif
+}
+
+// 18: CreateQueryDesc arguments are as before, but a query run inside another one needs no cached plan there either.
+inline QueryDesc *MakeQueryDesc(PlannedStmt *plan, const char *text, Snapshot snapshot, DestReceiver *receiver,
+                                QueryEnvironment *environment) {
+  return CreateQueryDesc(plan, text, snapshot, InvalidSnapshot, receiver, nullptr, environment, 0);
+}
+
+// The physical identity of a relation's storage. 16: RelFileNode became RelFileLocator.
+inline Oid StorageNumber(Relation rel) {
+#if PG_VERSION_NUM >= 160000
+  return rel->rd_locator.relNumber;
+#else
+  return rel->rd_node.relNode;
+#endif
+}
+
+// 16: simple_heap_update and heap_update say by an enum which indexes need new entries. True: the tuple needs entries
+// (in summarizing indexes alone when *only_summarizing).
+inline bool SimpleHeapUpdate(Relation rel, ItemPointer tid, HeapTuple tuple, bool *only_summarizing) {
+#if PG_VERSION_NUM >= 160000
+  TU_UpdateIndexes update_indexes = TU_All;
+  simple_heap_update(rel, tid, tuple, &update_indexes);
+  *only_summarizing = update_indexes == TU_Summarizing;
+  return update_indexes != TU_None;
+#else
+  simple_heap_update(rel, tid, tuple);
+  *only_summarizing = false;
+  return !HeapTupleIsHeapOnly(tuple);
+#endif
+}
+
+// 16: ExecInsertIndexTuples gained onlySummarizing.
+inline List *InsertIndexTuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate, bool update,
+                               bool only_summarizing) {
+#if PG_VERSION_NUM >= 160000
+  return ExecInsertIndexTuples(info, slot, estate, update, false, nullptr, NIL, only_summarizing);
+#else
+  (void)only_summarizing;
+  return ExecInsertIndexTuples(info, slot, estate, update, false, nullptr, NIL);
+#endif
+}
+
+}  // namespace pgstream::compat

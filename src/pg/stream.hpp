@@ -1,0 +1,51 @@
+// What a backend knows of a stream table: its options, sources and delta plan, from the catalogs, cached until a
+// relcache invalidation of the stream table or of one of its sources.
+//
+// Promises: LookupStream costs one hash probe when nothing changed. What it returns is read with a catalog snapshot
+// ("the latest"); what depends on the reader's snapshot (frontier, overlay) is not in here.
+// Refuses: to know anything of relations without a definition (*detached*: they behave as plain heaps).
+#pragma once
+
+#include "pg/delta_plan.hpp"
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+inline constexpr int kLogSegments = 2;
+
+enum class RefreshMode { Differential, Full };
+
+// A captured source. log_start: the fold number a frontier must have reached for the log to be complete for it.
+struct StreamSource {
+  Oid relid;
+  Oid segments[kLogSegments];
+  uint64 captured_by;  // xid8 of the transaction that attached the capture of the columns used here
+  int64 log_start;
+};
+
+struct Stream {
+  Oid relid;
+  Oid owner;
+  RefreshMode mode;
+  int32 version;
+  Oid key_index;  // InvalidOid where the strategy needs none
+  int nsources;   // captured sources; 0 when plan->strategy is RecomputeAlways
+  StreamSource *sources;
+  const DeltaPlan *plan;
+  List *source_relids;              // OID list: every relation the rewritten query reads, for locking before the snapshot
+};
+
+// True when the relation has the access method pgstream.
+bool HasStreamAccessMethod(Relation rel);
+bool IsStreamRelid(Oid relid);  // by pg_class.relam, through the syscache
+
+// The stream of a relation with the access method pgstream; nullptr when it is detached. The result stays valid until
+// the end of the transaction (a rebuilt entry leaves its predecessor in place until then).
+const Stream *LookupStream(Oid relid);
+
+// Makes every backend look again at stream table relid after the current command (and transaction) ends.
+void InvalidateStream(Oid relid);
+
+void InitStreamCache();  // called once by _PG_init
+
+}  // namespace pgstream
