@@ -1,0 +1,27 @@
+// Evaluating queries inside a read or a fold: under a given snapshot, as the owner, through PostgreSQL's planner and
+// executor.
+//
+// Promises: no statement, snapshot or user identity of the session is disturbed; an error restores identity and settings
+// with the (sub)transaction's abort. Refuses: anything but SELECT.
+#pragma once
+
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+// Switches to the owner under SECURITY_RESTRICTED_OPERATION with a safe search_path, as REFRESH MATERIALIZED VIEW does.
+struct OwnerScope {
+  Oid saved_user;
+  int saved_context;
+  int guc_level;
+};
+void EnterOwnerScope(Oid owner, OwnerScope *scope);
+void LeaveOwnerScope(const OwnerScope *scope);
+
+using RowVisitor = void (*)(TupleTableSlot *slot, void *argument);
+
+// Rewrites, plans and runs a copy of an analysed SELECT under snapshot; visits each row. environment may carry named
+// tuplestores (the keys of a keyed re-evaluation). Returns the number of rows.
+uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit, void *argument);
+
+}  // namespace pgstream
