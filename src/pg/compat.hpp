@@ -20,6 +20,9 @@ extern "C" {
 
 namespace pgstream::compat {
 
+// For data whose representation is the server's own business, such as stored aggregate states.
+inline constexpr uint8 kServerMajor = PG_VERSION_NUM / 10000;
+
 // 16: pg_class_ownercheck became object_ownercheck.
 inline bool OwnsRelation(Oid relid, Oid role) {
 #if PG_VERSION_NUM >= 160000

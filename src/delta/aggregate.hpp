@@ -1,0 +1,102 @@
+// Executes the built-in aggregates of a delta plan outside an Agg node: forward and inverse transitions, results, and
+// states written into a row and read back.
+//
+// The functions are the server's own moving-aggregate functions, under nodeWindowAgg's rules, so a result is exactly
+// what the executor returns. Invertible aggregates run in moving mode, InsertOnly ones in plain mode.
+//
+// Promises: states live in one context given by the caller, all groups' in the same one; nothing else outlives the
+// caller's reset of the temporary context. A serialized state that this server or this plan did not write reads as
+// absent. Refuses: plans with a Keyed aggregate (see GroupsKeepState).
+#pragma once
+
+#include "pg/delta_plan.hpp"
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+// The running state of one aggregate of one group.
+struct AggregateState {
+  Datum value;    // in the state context when by reference
+  int64 count;    // transitions it has in it that were not taken back
+  bool isnull;
+  bool doubtful;  // a retraction was refused: the group must be evaluated from its rows
+};
+
+// One aggregate, for the two files that execute it.
+struct AggregateProgram {
+  Oid aggregate;
+  AggregateMaintenance maintenance;
+  int first_input;  // of the input row: the filter, when there is one, then the arguments
+  bool filtered;
+  int nargs;
+  int nfinal_args;
+  bool has_final, internal_state, has_sort, has_serial;
+  Oid collation;
+  Oid state_type;
+  int16 state_length;
+  bool state_byval;
+  Datum initial;
+  bool initial_null;
+  FmgrInfo transition, inverse, final, serialize, deserialize, combine, sort;
+  FunctionCallInfo transition_call, inverse_call;
+};
+
+// The aggregates of a plan, made ready to run. An *input row* holds, aggregate by aggregate, the filter's verdict (when
+// there is a FILTER) and the arguments: ninputs values, the types of AggregateInputs.
+struct AggregateSet {
+  int naggregates;
+  AggregateProgram *programs;
+  int ninputs;
+  int16 *input_lengths;
+  bool *input_byval;
+  uint16 fingerprint;           // of the functions and state types, stored with every state
+  MemoryContext state_context;  // what AggCheckCallContext tells the functions
+  MemoryContext temporary;      // a child of the creating context; the caller resets it between rows
+  AggState *call_context;
+};
+
+// The expressions of an input row over the source (Vars of varno 1). Arguments under a FILTER are NULL where it is not
+// true, and not evaluated there.
+List *AggregateInputs(const DeltaPlan *plan);
+
+// Prepares the aggregates in the current context. states: where the groups' states are kept.
+AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states);
+
+// Sets the states (naggregates of them) to those of a group without rows.
+void InitializeStates(const AggregateSet *set, AggregateState *states);
+
+// Adds (n >= 1 times) one input row to the states.
+void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls);
+
+// Takes one input row back from the states; all additions must have been done before. An aggregate that cannot is marked
+// doubtful and left alone from then on.
+void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls);
+
+// Both for the aggregates that have no inputs (count(*)), n rows at once; AdvanceStates and RetractStates pass them over.
+void AdvanceWithoutInputs(const AggregateSet *set, AggregateState *states, int64 n);
+
+// True when this aggregate of an input row has a value that counts: the filter holds and, for strict functions, no
+// argument is NULL.
+bool InputCounts(const AggregateSet *set, int aggregate, const Datum *values, const bool *nulls);
+// True when both input rows are, for this aggregate, the same image.
+bool SameInputImage(const AggregateSet *set, int aggregate, const Datum *values_a, const bool *nulls_a,
+                    const Datum *values_b, const bool *nulls_b);
+// True when retracting this input from the state is beyond the aggregate's means (InsertOnly ones: the value may be the
+// extremum); used to look for an equal addition first.
+bool RetractionIsDoubtful(const AggregateSet *set, int aggregate, const AggregateState *state, const Datum *values,
+                          const bool *nulls);
+
+// The results of the states; by-reference ones live in set->temporary or point into a state.
+void FinalizeStates(const AggregateSet *set, AggregateState *states, Datum *values, bool *nulls);
+
+// Forgets the states' memory as far as it can be freed one by one; they must be initialized before the next use.
+void FreeStates(const AggregateSet *set, AggregateState *states);
+
+// The states and the number of rows of a group as a bytea in the current context.
+bytea *SerializeStates(const AggregateSet *set, int64 rows, AggregateState *states);
+
+// Reads what SerializeStates wrote. False (states then hold nothing) for anything else: another server version's, another
+// plan's, a damaged one.
+bool DeserializeStates(const AggregateSet *set, const bytea *data, int64 *rows, AggregateState *states);
+
+}  // namespace pgstream
