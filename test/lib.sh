@@ -7,6 +7,8 @@ set -euo pipefail
 
 # Neither the caller's locale nor its PostgreSQL settings decide what a test sees.
 export LC_ALL=C.UTF-8
+# What is made here, user postgres reads.
+umask 022
 unset PGHOST PGPORT PGUSER PGDATABASE PGSERVICE PGOPTIONS PGDATA PGPASSFILE PGCLIENTENCODING
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
