@@ -91,4 +91,50 @@ inline List *InsertIndexTuples(ResultRelInfo *info, TupleTableSlot *slot, EState
 #endif
 }
 
+// 16: the tree walkers take typed callbacks through macros; before, callbacks of no declared parameters, which C++ reads
+// as having none.
+using TreeWalker = bool (*)(Node *node, void *context);
+using TreeMutator = Node *(*)(Node *node, void *context);
+
+inline bool WalkExpression(Node *node, TreeWalker walker, void *context) {
+#if PG_VERSION_NUM >= 160000
+  return expression_tree_walker(node, walker, context);
+#else
+  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(walker)), context);
+#endif
+}
+
+inline bool WalkQuery(Query *query, TreeWalker walker, void *context, int flags) {
+#if PG_VERSION_NUM >= 160000
+  return query_tree_walker(query, walker, context, flags);
+#else
+  return query_tree_walker(query, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(walker)), context, flags);
+#endif
+}
+
+inline Node *MutateExpression(Node *node, TreeMutator mutator, void *context) {
+#if PG_VERSION_NUM >= 160000
+  return expression_tree_mutator(node, mutator, context);
+#else
+  return expression_tree_mutator(node, reinterpret_cast<Node *(*)()>(reinterpret_cast<void *>(mutator)), context);
+#endif
+}
+
+// 18: grouping expressions moved to a range table entry of their own, which output and HAVING refer to. Puts the
+// expressions back where they were and removes the entry, so that the query looks as it did before 18.
+inline void FlattenGroupExpressions(Query *query) {
+#if PG_VERSION_NUM >= 180000
+  if (!query->hasGroupRTE) return;
+  query->targetList =
+      reinterpret_cast<List *>(flatten_group_exprs(nullptr, query, reinterpret_cast<Node *>(query->targetList)));
+  query->havingQual = flatten_group_exprs(nullptr, query, query->havingQual);
+  query->hasGroupRTE = false;
+  if (static_cast<RangeTblEntry *>(llast(query->rtable))->rtekind != RTE_GROUP)
+    elog(ERROR, "the range table entry of the grouping is not the last one");
+  query->rtable = list_delete_last(query->rtable);
+#else
+  (void)query;
+#endif
+}
+
 }  // namespace pgstream::compat

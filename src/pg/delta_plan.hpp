@@ -24,6 +24,7 @@ struct GroupKey {
   Oid collation;
   AttrNumber output_column;  // column of the stream table that shows it; 0 when none does
   bool hashable;             // pgstream.key_hash agrees with equality_operator
+  bool equal_image;          // equal keys are the same bytes; else (1.0 and 1.00) a retraction may change what is shown
 };
 
 // What an aggregate lets us do with its stored state.

@@ -1,0 +1,229 @@
+// Finding the sources of a query: see source_use.hpp.
+//
+// The walk is over the *rewritten* query, so that views count as the tables behind them. A variable may stand for a
+// join's column or, from 18 on, a grouping expression; joins are looked through, so that only columns that are truly
+// used count, and grouping expressions are walked where they stand.
+
+#include "pg/source_use.hpp"
+
+#include "capture/change_log.hpp"
+#include "pg/stream.hpp"
+#include "pg/tree.hpp"
+
+namespace pgstream {
+namespace {
+
+// --- Immutability ------------------------------------------------------------------------------------------------
+
+struct MutableSearch {
+  const char *reason;
+};
+
+const char *NotImmutable(Oid function) {
+  return psprintf("function %s() is not immutable", get_func_name(function));
+}
+
+bool IsMutableFunction(Oid function, void *context) {
+  if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
+    return false;
+  static_cast<MutableSearch *>(context)->reason = NotImmutable(function);
+  return true;
+}
+
+// A user's aggregate is always marked immutable; what its functions are marked counts.
+bool IsMutableAggregate(Oid aggregate, MutableSearch *search) {
+  HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+  if (!HeapTupleIsValid(tuple))
+    elog(ERROR, "cache lookup failed for aggregate %u", aggregate);
+  const FormData_pg_aggregate *form = reinterpret_cast<Form_pg_aggregate>(GETSTRUCT(tuple));
+  const Oid functions[] = {form->aggtransfn, form->aggfinalfn, form->aggcombinefn};
+  ReleaseSysCache(tuple);
+  if (aggregate < FirstNormalObjectId)
+    return false;
+  for (const Oid function : functions)
+    if (OidIsValid(function) && IsMutableFunction(function, search))
+      return true;
+  return false;
+}
+
+bool FindMutable(Node *node, void *context) {
+  MutableSearch *const search = static_cast<MutableSearch *>(context);
+  if (node == nullptr)
+    return false;
+  if (check_functions_in_node(node, IsMutableFunction, context))
+    return true;
+  switch (nodeTag(node)) {
+    case T_Aggref:
+      if (IsMutableAggregate(reinterpret_cast<Aggref *>(node)->aggfnoid, search))
+        return true;
+      break;
+    case T_SQLValueFunction:
+      search->reason = "it reads the clock or the session (CURRENT_DATE, CURRENT_USER or the like)";
+      return true;
+    case T_NextValueExpr:
+      search->reason = "it calls nextval";
+      return true;
+    case T_Query:
+      return compat::WalkQuery(reinterpret_cast<Query *>(node), FindMutable, context, 0);
+    default:
+      break;
+  }
+  return compat::WalkExpression(node, FindMutable, context);
+}
+
+// --- Sources -----------------------------------------------------------------------------------------------------
+
+// The queries around the current place, innermost first: a variable names one by how many levels up it is.
+struct Level {
+  Query *query;
+  Level *parent;
+};
+
+struct SourceSearch {
+  SourceUse *use;
+  int capacity;
+  Level *level;
+};
+
+bool VisitNode(Node *node, void *context);
+
+int SourceIndex(SourceSearch *search, Oid relid) {
+  SourceUse *const use = search->use;
+  for (int i = 0; i < use->nsources; i++)
+    if (use->sources[i] == relid)
+      return i;
+  if (use->nsources == search->capacity) {
+    search->capacity *= 2;
+    use->sources = static_cast<Oid *>(repalloc(use->sources, search->capacity * sizeof(Oid)));
+    use->columns = static_cast<Bitmapset **>(repalloc(use->columns, search->capacity * sizeof(Bitmapset *)));
+  }
+  use->sources[use->nsources] = relid;
+  use->columns[use->nsources] = nullptr;
+  return use->nsources++;
+}
+
+// Notes why not, unless a reason was found before.
+void Refuse(SourceSearch *search, const char *reason) {
+  if (search->use->reason == nullptr)
+    search->use->reason = reason;
+}
+
+void VisitRelation(SourceSearch *search, const RangeTblEntry *entry) {
+  // Up to 15 an expanded view leaves behind entries that nothing reads, for its permissions.
+  if (entry->relkind == RELKIND_VIEW)
+    return;
+  SourceIndex(search, entry->relid);
+  const char *const name = get_rel_name(entry->relid);
+  if (entry->tablesample != nullptr)
+    Refuse(search, psprintf("\"%s\" is read with TABLESAMPLE", name));
+  if (!entry->inh)
+    Refuse(search, psprintf("\"%s\" is read with ONLY", name));
+  Relation rel = relation_open(entry->relid, AccessShareLock);
+  if (HasStreamAccessMethod(rel)) {
+    Refuse(search, psprintf("\"%s\" is a stream table", name));
+  } else {
+    const char *const why = WhyNotCapturable(rel);
+    if (why != nullptr)
+      Refuse(search, psprintf("changes of \"%s\" cannot be captured: %s", name, why));
+  }
+  relation_close(rel, NoLock);
+}
+
+void VisitVar(SourceSearch *search, const Var *var) {
+  Level *level = search->level;
+  for (Index i = 0; i < var->varlevelsup; i++)
+    level = level->parent;
+  RangeTblEntry *const entry = rt_fetch(var->varno, level->query->rtable);
+  if (entry->rtekind == RTE_JOIN) {
+    // Only the columns that are used are looked up; their expressions belong to the join's own level.
+    Level *const here = search->level;
+    search->level = level;
+    if (var->varattno > 0)
+      VisitNode(static_cast<Node *>(list_nth(entry->joinaliasvars, var->varattno - 1)), search);
+    else
+      compat::WalkExpression(AsNode(entry->joinaliasvars), VisitNode, search);
+    search->level = here;
+    return;
+  }
+  if (entry->rtekind != RTE_RELATION || entry->relkind == RELKIND_VIEW)
+    return;
+  const char *const name = get_rel_name(entry->relid);
+  if (var->varattno == 0) {
+    Refuse(search, psprintf("whole rows of \"%s\" are used", name));
+  } else if (var->varattno < 0) {
+    Refuse(search, psprintf("a system column of \"%s\" is used", name));
+  } else {
+    const int index = SourceIndex(search, entry->relid);
+    search->use->columns[index] = bms_add_member(search->use->columns[index], var->varattno);
+  }
+}
+
+bool VisitNode(Node *node, void *context) {
+  SourceSearch *const search = static_cast<SourceSearch *>(context);
+  if (node == nullptr)
+    return false;
+  if (IsA(node, Var)) {
+    VisitVar(search, reinterpret_cast<Var *>(node));
+    return false;
+  }
+  if (IsA(node, Query)) {
+    Level level = {reinterpret_cast<Query *>(node), search->level};
+    search->level = &level;
+    ListCell *cell;
+    foreach (cell, level.query->rtable) {
+      const RangeTblEntry *const entry = static_cast<RangeTblEntry *>(lfirst(cell));
+      if (entry->rtekind == RTE_RELATION)
+        VisitRelation(search, entry);
+    }
+    compat::WalkQuery(level.query, VisitNode, context, QTW_IGNORE_JOINALIASES);
+    search->level = level.parent;
+    return false;
+  }
+  return compat::WalkExpression(node, VisitNode, context);
+}
+
+// A virtual column is computed where it is read; a log of stored columns has no value for it.
+void RefuseVirtualColumns(SourceSearch *search) {
+  constexpr char kVirtual = 'v';  // ATTRIBUTE_GENERATED_VIRTUAL, from 18 on
+  for (int i = 0; i < search->use->nsources; i++) {
+    int attnum = -1;
+    while ((attnum = bms_next_member(search->use->columns[i], attnum)) >= 0)
+      if (get_attgenerated(search->use->sources[i], static_cast<AttrNumber>(attnum)) == kVirtual)
+        Refuse(search, psprintf("column \"%s\" of \"%s\" is a virtual generated column",
+                                get_attname(search->use->sources[i], static_cast<AttrNumber>(attnum), false),
+                                get_rel_name(search->use->sources[i])));
+  }
+}
+
+}  // namespace
+
+const char *WhyNotImmutable(Node *node) {
+  MutableSearch search = {nullptr};
+  if (FindMutable(node, &search))
+    return search.reason;
+  // The server knows a few more kinds of expression (JSON constructors and paths) than functions.
+  if (contain_mutable_functions(node))
+    return "an expression is not immutable";
+  return nullptr;
+}
+
+SourceUse *FindSources(const Query *query) {
+  SourceUse *const use = static_cast<SourceUse *>(palloc0(sizeof(SourceUse)));
+  SourceSearch search = {use, 8, nullptr};
+  use->sources = static_cast<Oid *>(palloc(search.capacity * sizeof(Oid)));
+  use->columns = static_cast<Bitmapset **>(palloc(search.capacity * sizeof(Bitmapset *)));
+
+  Query *const copy = CopyNode(query);
+  AcquireRewriteLocks(copy, true, false);
+  List *const rewritten = QueryRewrite(copy);
+  if (list_length(rewritten) != 1)
+    elog(ERROR, "unexpected rewrite result");
+  Node *const tree = static_cast<Node *>(linitial(rewritten));
+  VisitNode(tree, &search);
+  RefuseVirtualColumns(&search);
+  if (const char *const why = WhyNotImmutable(tree))
+    Refuse(&search, why);
+  return use;
+}
+
+}  // namespace pgstream

@@ -1,0 +1,25 @@
+// What a query reads: its sources with the columns it uses, and whether logs of their changes can tell when its result
+// changes.
+//
+// Promises: views are expanded; whatever cannot be captured by columns is named. Refuses: to evaluate anything.
+#pragma once
+
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+struct SourceUse {
+  const char *reason;  // why no log can tell when the result changes; nullptr when logs can
+  int nsources;        // base relations, each once
+  Oid *sources;
+  Bitmapset **columns;  // plain attribute numbers (positive); may be empty (count(*))
+};
+
+// Analyses an analysed, not yet rewritten SELECT (left as it is). Takes AccessShareLock on all relations it names.
+SourceUse *FindSources(const Query *query);
+
+// The first function or expression in a tree whose result may change with the clock, the session or the database, as a
+// phrase ("function now() is not immutable"); nullptr when all are immutable. Walks into subqueries.
+const char *WhyNotImmutable(Node *node);
+
+}  // namespace pgstream
