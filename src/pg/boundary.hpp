@@ -95,6 +95,20 @@ auto Call(F &&f) -> decltype(f()) {
 
 }  // namespace pgstream
 
+namespace pgstream {
+
+// The thunk the server gets in place of a function of ours that it calls by pointer: Callback<F>::Call.
+template <auto F>
+struct Callback;
+template <class Result, class... Arguments, Result (*F)(Arguments...)>
+struct Callback<F> {
+  static Result Call(Arguments... arguments) {
+    return Entry([&]() -> Result { return F(arguments...); });
+  }
+};
+
+}  // namespace pgstream
+
 // Defines the SQL-callable function `name`: the thunk the server sees, around a body `static Datum name##_body(...)`.
 #define PGSTREAM_FUNCTION(name)                                                            \
   static Datum name##_body(FunctionCallInfo fcinfo);                                       \

@@ -137,4 +137,43 @@ inline void FlattenGroupExpressions(Query *query) {
 #endif
 }
 
+// 18: index_beginscan gained instrumentation.
+inline IndexScanDesc BeginIndexScan(Relation heap, Relation index, Snapshot snapshot, int nkeys, int norderbys) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan(heap, index, snapshot, nullptr, nkeys, norderbys);
+#else
+  return index_beginscan(heap, index, snapshot, nkeys, norderbys);
+#endif
+}
+
+// --- The table access method --------------------------------------------------------------------------------------
+
+// 16: tuple_update says by an enum which indexes need new entries.
+#if PG_VERSION_NUM >= 160000
+using UpdateIndexes = TU_UpdateIndexes;
+#else
+using UpdateIndexes = bool;
+#endif
+
+// 18: a bitmap scan asks the access method for tuples only, and keeps its iterator in the scan descriptor.
+#if PG_VERSION_NUM >= 180000
+#define PGSTREAM_BITMAP_SCAN_BY_TUPLE
+#endif
+inline void CopyScanTypeState(TableScanDesc from, TableScanDesc to) {
+#if PG_VERSION_NUM >= 180000
+  to->st = from->st;
+#else
+  (void)from;
+  (void)to;
+#endif
+}
+
+// 17 only: without this flag a bitmap scan may count the rows of all-visible pages without fetching them.
+inline constexpr uint32 kScanNeedsTuples =
+#if PG_VERSION_NUM >= 170000 && PG_VERSION_NUM < 180000
+    SO_NEED_TUPLES;
+#else
+    0;
+#endif
+
 }  // namespace pgstream::compat

@@ -1,0 +1,70 @@
+// The routine of the access method: heap's own, with the callbacks replaced that read under MVCC snapshots or write.
+//
+// Promises: what is not replaced is heap's, so that VACUUM, ANALYZE, CLUSTER, statistics and storage work on the base as
+// on any table. Refuses: to give TOAST tables this access method.
+#include "am/callbacks.hpp"
+#include "pg/boundary.hpp"
+
+namespace pgstream {
+namespace {
+
+TableAmRoutine routine;
+
+Oid RelationToastAm(Relation) { return HEAP_TABLE_AM_OID; }
+
+// The one callback that runs per row: heap's own scans take no detour through the boundary.
+bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
+  if (likely(!IsMergeScan(scan))) return heap_getnextslot(scan, direction, slot);
+  return Callback<ScanGetNextSlot>::Call(scan, direction, slot);
+}
+
+}  // namespace
+
+Overlay *OverlayForRead(Relation rel, Snapshot snapshot) {
+  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC) return nullptr;
+  const Stream *const stream = LookupStream(RelationGetRelid(rel));
+  if (stream == nullptr || stream->mode == RefreshMode::Full) return nullptr;
+  return AcquireOverlay(rel, stream, snapshot);
+}
+
+void InitAccessMethod() {
+  routine = *Heap();
+
+  routine.scan_begin = Callback<ScanBegin>::Call;
+  routine.scan_end = Callback<ScanEnd>::Call;
+  routine.scan_rescan = Callback<ScanRescan>::Call;
+  routine.scan_getnextslot = GetNextSlot;
+  routine.scan_set_tidrange = Callback<ScanSetTidRange>::Call;
+  routine.scan_getnextslot_tidrange = Callback<ScanGetNextSlotTidRange>::Call;
+#ifndef PGSTREAM_BITMAP_SCAN_BY_TUPLE
+  routine.scan_bitmap_next_block = Callback<ScanBitmapNextBlock>::Call;
+#endif
+  routine.scan_bitmap_next_tuple = Callback<ScanBitmapNextTuple>::Call;
+
+  // index_fetch_reset stays heap's: a StreamIndexFetch begins with heap's descriptor, and its overlay outlives rescans.
+  routine.index_fetch_begin = Callback<IndexFetchBegin>::Call;
+  routine.index_fetch_end = Callback<IndexFetchEnd>::Call;
+  routine.index_fetch_tuple = Callback<IndexFetchTuple>::Call;
+  routine.index_build_range_scan = Callback<IndexBuildRangeScan>::Call;
+  routine.index_validate_scan = Callback<IndexValidateScan>::Call;
+
+  routine.tuple_fetch_row_version = Callback<TupleFetchRowVersion>::Call;
+  routine.tuple_tid_valid = Callback<TupleTidValid>::Call;
+  routine.tuple_get_latest_tid = Callback<TupleGetLatestTid>::Call;
+
+  routine.tuple_insert = Callback<TupleInsert>::Call;
+  routine.tuple_insert_speculative = Callback<TupleInsertSpeculative>::Call;
+  routine.multi_insert = Callback<MultiInsert>::Call;
+  routine.tuple_delete = Callback<TupleDelete>::Call;
+  routine.tuple_update = Callback<TupleUpdate>::Call;
+  routine.tuple_lock = Callback<TupleLock>::Call;
+
+  routine.relation_toast_am = RelationToastAm;
+}
+
+}  // namespace pgstream
+
+PGSTREAM_FUNCTION(pgstream_table_handler) {
+  (void)fcinfo;
+  PG_RETURN_POINTER(&pgstream::routine);
+}

@@ -1,0 +1,198 @@
+// Scans of a stream table: base rows that are not masked, then additions.
+//
+// Promises: scan_begin decides once, by the snapshot, whether there is anything to merge; where there is not, the caller
+// gets heap's own descriptor and pays nothing more. Backward scans see the same rows in the opposite order. A parallel
+// scan and a bitmap scan only leave masked rows out: the additions are the delta arm's, which runs once. Refuses:
+// scan keys and TABLESAMPLE while rows are pending.
+#include "am/callbacks.hpp"
+
+namespace pgstream {
+namespace {
+
+MergeScan *AsMergeScan(TableScanDesc scan) { return reinterpret_cast<MergeScan *>(scan); }
+
+// Puts a scan before its first row.
+void Restart(MergeScan *scan) {
+  scan->inited = false;
+  scan->phase = ScanPhase::Base;
+  scan->ordinal = -1;
+  scan->block = InvalidBlockNumber;
+  scan->words = nullptr;
+}
+
+// True when the base row in slot is superseded. Consecutive rows of a block cost a bit test.
+bool Masked(MergeScan *scan, const TupleTableSlot *slot) {
+  const Overlay *const overlay = scan->overlay;
+  if (overlay->masks_all) return true;
+  const BlockNumber block = ItemPointerGetBlockNumberNoCheck(&slot->tts_tid);
+  if (block != scan->block) {
+    scan->block = block;
+    scan->words = overlay->mask.Block(block);
+  }
+  const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&slot->tts_tid);
+  return scan->words != nullptr && offset <= overlay->mask.max_offset() && TidMask::TestBit(scan->words, offset);
+}
+
+// The next base row that is not masked, by heap's getnextslot of the scan's type.
+template <bool (*Next)(TableScanDesc, ScanDirection, TupleTableSlot *)>
+bool NextOfBase(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
+  if (scan->overlay->masks_all) {
+    ExecClearTuple(slot);
+    return false;
+  }
+  while (Next(scan->heap, direction, slot)) {
+    if (!Masked(scan, slot)) return true;
+    CHECK_FOR_INTERRUPTS();
+  }
+  return false;
+}
+
+// The next addition in the direction and the scan's TID range; leaves ordinal at count or -1 when there is none.
+bool NextOfAdditions(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
+  const Additions *const additions = &scan->overlay->additions;
+  const int step = ScanDirectionIsForward(direction) ? 1 : -1;
+  while (true) {
+    if (step > 0 ? scan->ordinal + 1 >= additions->count : scan->ordinal <= 0) break;
+    scan->ordinal += step;
+    ItemPointerData tid;
+    SyntheticTid(scan->ordinal, &tid);
+    if (ItemPointerCompare(&tid, &scan->min_tid) < 0 || ItemPointerCompare(&tid, &scan->max_tid) > 0) continue;
+    if (AdditionsStore(additions, scan->ordinal, &scan->cursor, scan->base.rs_rd, slot)) return true;
+    CHECK_FOR_INTERRUPTS();
+  }
+  scan->ordinal = step > 0 ? additions->count : -1;
+  ExecClearTuple(slot);
+  return false;
+}
+
+// The next row of the merged relation. A scan that starts backward starts at the last addition; one that has run off
+// either end continues from there when it turns round, as heap's own does.
+template <bool (*Next)(TableScanDesc, ScanDirection, TupleTableSlot *)>
+bool NextMerged(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
+  if (ScanDirectionIsForward(direction)) {
+    scan->inited = true;
+    if (scan->phase == ScanPhase::Base) {
+      if (NextOfBase<Next>(scan, direction, slot)) return true;
+      if (!scan->emits) return false;
+      scan->phase = ScanPhase::Additions;
+      scan->ordinal = -1;
+    }
+    return NextOfAdditions(scan, direction, slot);
+  }
+  if (!scan->inited && scan->emits) {
+    scan->phase = ScanPhase::Additions;
+    scan->ordinal = scan->overlay->additions.count;
+  }
+  scan->inited = true;
+  if (scan->phase == ScanPhase::Additions) {
+    if (NextOfAdditions(scan, direction, slot)) return true;
+    scan->phase = ScanPhase::Base;
+  }
+  if (NextOfBase<Next>(scan, direction, slot)) return true;
+  scan->inited = false;
+  return false;
+}
+
+}  // namespace
+
+TableScanDesc ScanBegin(Relation rel, Snapshot snapshot, int nkeys, ScanKeyData *key, ParallelTableScanDesc parallel,
+                        uint32 flags) {
+  Overlay *overlay = nullptr;
+  if ((flags & SO_TYPE_ANALYZE) == 0) overlay = OverlayForRead(rel, snapshot);
+  if (likely(overlay == nullptr)) return Heap()->scan_begin(rel, snapshot, nkeys, key, parallel, flags);
+
+  if ((flags & SO_TYPE_SAMPLESCAN) != 0) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot sample stream table \"%s\" while it has pending changes", RelationGetRelationName(rel)),
+                    errhint("Call pgstream.refresh_stream_table first.")));
+  }
+  if (nkeys != 0) elog(ERROR, "scan keys on stream table \"%s\"", RelationGetRelationName(rel));
+
+  auto *const scan = static_cast<MergeScan *>(palloc0(sizeof(MergeScan)));
+  scan->base.rs_rd = rel;
+  scan->base.rs_snapshot = snapshot;
+  scan->base.rs_flags = flags | kMergeScanTag;
+  scan->base.rs_parallel = parallel;
+  scan->overlay = overlay;
+  scan->emits = parallel == nullptr && (flags & (SO_TYPE_SEQSCAN | SO_TYPE_TIDRANGESCAN)) != 0;
+  ItemPointerSet(&scan->min_tid, 0, 0);
+  ItemPointerSet(&scan->max_tid, InvalidBlockNumber, PG_UINT16_MAX);
+  // A temporary snapshot is unregistered once, by our scan_end.
+  scan->heap = Heap()->scan_begin(rel, snapshot, 0, nullptr, parallel,
+                                  (flags & ~static_cast<uint32>(SO_TEMP_SNAPSHOT)) | compat::kScanNeedsTuples);
+  Restart(scan);
+  return &scan->base;
+}
+
+TableScanDesc UnwrapMergeScan(MergeScan *scan) {
+  const TableScanDesc heap = scan->heap;
+  AdditionsCursorEnd(&scan->cursor);
+  ReleaseOverlay(scan->overlay);
+  if ((scan->base.rs_flags & SO_TEMP_SNAPSHOT) != 0) heap->rs_flags |= SO_TEMP_SNAPSHOT;
+  pfree(scan);
+  return heap;
+}
+
+void ScanEnd(TableScanDesc scan) {
+  Heap()->scan_end(likely(!IsMergeScan(scan)) ? scan : UnwrapMergeScan(AsMergeScan(scan)));
+}
+
+void ScanRescan(TableScanDesc scan, ScanKeyData *key, bool set_params, bool allow_strat, bool allow_sync,
+                bool allow_pagemode) {
+  if (IsMergeScan(scan)) {
+    Restart(AsMergeScan(scan));
+    scan = AsMergeScan(scan)->heap;
+  }
+  Heap()->scan_rescan(scan, key, set_params, allow_strat, allow_sync, allow_pagemode);
+}
+
+bool ScanGetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
+  return NextMerged<heap_getnextslot>(AsMergeScan(scan), direction, slot);
+}
+
+void ScanSetTidRange(TableScanDesc scan, ItemPointer min_tid, ItemPointer max_tid) {
+  if (IsMergeScan(scan)) {
+    AsMergeScan(scan)->min_tid = *min_tid;
+    AsMergeScan(scan)->max_tid = *max_tid;
+    scan = AsMergeScan(scan)->heap;
+  }
+  Heap()->scan_set_tidrange(scan, min_tid, max_tid);
+}
+
+bool ScanGetNextSlotTidRange(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
+  if (likely(!IsMergeScan(scan))) return heap_getnextslot_tidrange(scan, direction, slot);
+  return NextMerged<heap_getnextslot_tidrange>(AsMergeScan(scan), direction, slot);
+}
+
+#ifdef PGSTREAM_BITMAP_SCAN_BY_TUPLE
+
+bool ScanBitmapNextTuple(TableScanDesc scan, TupleTableSlot *slot, bool *recheck, uint64 *lossy_pages,
+                         uint64 *exact_pages) {
+  if (likely(!IsMergeScan(scan))) return Heap()->scan_bitmap_next_tuple(scan, slot, recheck, lossy_pages, exact_pages);
+  MergeScan *const merge = AsMergeScan(scan);
+  compat::CopyScanTypeState(scan, merge->heap);  // the node has put its iterator into the descriptor it knows
+  while (Heap()->scan_bitmap_next_tuple(merge->heap, slot, recheck, lossy_pages, exact_pages)) {
+    if (!Masked(merge, slot)) return true;
+    CHECK_FOR_INTERRUPTS();
+  }
+  return false;
+}
+
+#else
+
+bool ScanBitmapNextBlock(TableScanDesc scan, TBMIterateResult *page) {
+  return Heap()->scan_bitmap_next_block(IsMergeScan(scan) ? AsMergeScan(scan)->heap : scan, page);
+}
+
+bool ScanBitmapNextTuple(TableScanDesc scan, TBMIterateResult *page, TupleTableSlot *slot) {
+  if (likely(!IsMergeScan(scan))) return Heap()->scan_bitmap_next_tuple(scan, page, slot);
+  MergeScan *const merge = AsMergeScan(scan);
+  while (Heap()->scan_bitmap_next_tuple(merge->heap, page, slot)) {
+    if (!Masked(merge, slot)) return true;
+  }
+  return false;
+}
+
+#endif
+
+}  // namespace pgstream
