@@ -2,7 +2,8 @@
 //
 // Promises: a relation without a definition (*detached*) is a plain heap in every respect; where nothing is pending a
 // scan is heap's own scan; snapshots other than MVCC ones see the raw base. Refuses: data changes and row locks on
-// stream tables (refresh writes the base through heap's functions, not through here); TABLESAMPLE while rows are pending.
+// stream tables (refresh writes the base through heap's functions, not through here); TABLESAMPLE while rows are
+// pending.
 #pragma once
 
 #include "delta/overlay.hpp"
@@ -13,6 +14,9 @@ namespace pgstream {
 
 // Called once by _PG_init.
 void InitAccessMethod();
+
+// False when no overlay can apply to a read of rel under snapshot; costs a cache probe.
+bool MayHaveOverlay(Relation rel, Snapshot snapshot);
 
 // The overlay that a read of rel under snapshot has to apply, held; nullptr when it reads the base as it is.
 Overlay *OverlayForRead(Relation rel, Snapshot snapshot);

@@ -7,7 +7,9 @@
 
 namespace pgstream {
 
-inline const TableAmRoutine *Heap() { return GetHeapamTableAmRoutine(); }
+inline const TableAmRoutine *Heap() {
+  return GetHeapamTableAmRoutine();
+}
 
 // A bit of rs_flags that the server does not use: the descriptor is a MergeScan.
 inline constexpr uint32 kMergeScanTag = UINT32_C(1) << 30;
@@ -19,19 +21,22 @@ enum class ScanPhase { Base, Additions };
 struct MergeScan {
   TableScanDescData base;
   TableScanDesc heap;
-  Overlay *overlay;         // held until scan_end
-  bool emits;               // additions are this scan's to return (not in parallel and bitmap scans: a delta arm does)
-  bool inited;              // a row was asked for since (re)start
+  Overlay *overlay;  // held until scan_end; nullptr: nothing to merge, or not resolved yet
+  bool resolved;     // overlay is known
+  bool emits;        // additions are this scan's to return (not in parallel and bitmap scans: a delta arm does)
+  bool inited;       // a row was asked for since (re)start
   ScanPhase phase;
-  int64 ordinal;            // in phase Additions: the addition last visited, -1 before the first
+  int64 ordinal;  // in phase Additions: the addition last visited, -1 before the first
   AdditionsCursor cursor;
-  BlockNumber block;        // block whose mask `words` is
+  BlockNumber block;  // block whose mask `words` is
   const uint64 *words;
   ItemPointerData min_tid;  // additions outside are not returned; of a TID range scan
   ItemPointerData max_tid;
 };
 
-inline bool IsMergeScan(TableScanDesc scan) { return (scan->rs_flags & kMergeScanTag) != 0; }
+inline bool IsMergeScan(TableScanDesc scan) {
+  return (scan->rs_flags & kMergeScanTag) != 0;
+}
 
 // Ends a merge scan except for its heap scan, which is returned: the caller ends it.
 TableScanDesc UnwrapMergeScan(MergeScan *scan);

@@ -1,8 +1,9 @@
-// Rows fetched by TID: TID scans under the query's snapshot, and what EvalPlanQual and triggers fetch under SnapshotAny.
+// Rows fetched by TID: TID scans under the query's snapshot, and what EvalPlanQual and triggers fetch under
+// SnapshotAny.
 //
 // Promises: the synthetic TID of an addition (see delta/additions.hpp) can be fetched wherever the server may have kept
-// it: within the query, and for as long as its overlay is held or cached. Refuses: to follow additions to later versions:
-// they have none.
+// it: within the query, and for as long as its overlay is held or cached. Refuses: to follow additions to later
+// versions: they have none.
 #include "am/callbacks.hpp"
 
 namespace pgstream {
@@ -11,10 +12,12 @@ namespace {
 // Puts an addition into a slot that owns its memory afterwards: the overlay may be gone before the slot.
 bool FetchAddition(const Overlay *overlay, Relation rel, ItemPointer tid, TupleTableSlot *slot) {
   const int64 ordinal = SyntheticOrdinal(tid);
-  if (overlay == nullptr || ordinal < 0 || ordinal >= overlay->additions.count) return false;
+  if (overlay == nullptr || ordinal < 0 || ordinal >= overlay->additions.count)
+    return false;
   AdditionsCursor cursor = {};
   const bool found = AdditionsStore(&overlay->additions, ordinal, &cursor, rel, slot);
-  if (found) ExecMaterializeSlot(slot);
+  if (found)
+    ExecMaterializeSlot(slot);
   AdditionsCursorEnd(&cursor);
   return found;
 }
@@ -24,7 +27,8 @@ bool FetchAddition(const Overlay *overlay, Relation rel, ItemPointer tid, TupleT
 bool TupleFetchRowVersion(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot) {
   const bool synthetic = IsSyntheticTid(tid);
   if (snapshot->snapshot_type != SNAPSHOT_MVCC) {
-    if (!synthetic) return Heap()->tuple_fetch_row_version(rel, tid, snapshot, slot);
+    if (!synthetic)
+      return Heap()->tuple_fetch_row_version(rel, tid, snapshot, slot);
     return FetchAddition(FindOverlayOfAddition(RelationGetRelid(rel), tid), rel, tid, slot);
   }
   Overlay *const overlay = OverlayForRead(rel, snapshot);
@@ -38,12 +42,14 @@ bool TupleFetchRowVersion(Relation rel, ItemPointer tid, Snapshot snapshot, Tupl
       found = false;
     }
   }
-  if (overlay != nullptr) ReleaseOverlay(overlay);
+  if (overlay != nullptr)
+    ReleaseOverlay(overlay);
   return found;
 }
 
 bool TupleTidValid(TableScanDesc scan, ItemPointer tid) {
-  if (!IsMergeScan(scan)) return Heap()->tuple_tid_valid(scan, tid);
+  if (!IsMergeScan(scan))
+    return Heap()->tuple_tid_valid(scan, tid);
   const auto *const merge = reinterpret_cast<MergeScan *>(scan);
   if (IsSyntheticTid(tid)) {
     const int64 ordinal = SyntheticOrdinal(tid);
@@ -54,7 +60,8 @@ bool TupleTidValid(TableScanDesc scan, ItemPointer tid) {
 
 void TupleGetLatestTid(TableScanDesc scan, ItemPointer tid) {
   if (IsMergeScan(scan)) {
-    if (IsSyntheticTid(tid)) return;
+    if (IsSyntheticTid(tid))
+      return;
     scan = reinterpret_cast<MergeScan *>(scan)->heap;
   }
   Heap()->tuple_get_latest_tid(scan, tid);

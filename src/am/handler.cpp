@@ -1,7 +1,7 @@
 // The routine of the access method: heap's own, with the callbacks replaced that read under MVCC snapshots or write.
 //
-// Promises: what is not replaced is heap's, so that VACUUM, ANALYZE, CLUSTER, statistics and storage work on the base as
-// on any table. Refuses: to give TOAST tables this access method.
+// Promises: what is not replaced is heap's, so that VACUUM, ANALYZE, CLUSTER, statistics and storage work on the base
+// as on any table. Refuses: to give TOAST tables this access method.
 #include "am/callbacks.hpp"
 #include "pg/boundary.hpp"
 
@@ -10,21 +10,36 @@ namespace {
 
 TableAmRoutine routine;
 
-Oid RelationToastAm(Relation) { return HEAP_TABLE_AM_OID; }
+Oid RelationToastAm(Relation) {
+  return HEAP_TABLE_AM_OID;
+}
 
 // The one callback that runs per row: heap's own scans take no detour through the boundary.
 bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
-  if (likely(!IsMergeScan(scan))) return heap_getnextslot(scan, direction, slot);
+  if (likely(!IsMergeScan(scan)))
+    return heap_getnextslot(scan, direction, slot);
   return Callback<ScanGetNextSlot>::Call(scan, direction, slot);
 }
 
 }  // namespace
 
-Overlay *OverlayForRead(Relation rel, Snapshot snapshot) {
-  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC) return nullptr;
+namespace {
+// The stream that an MVCC snapshot reads merged; nullptr where the base is the content.
+const Stream *MergedStream(Relation rel, Snapshot snapshot) {
+  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC)
+    return nullptr;
   const Stream *const stream = LookupStream(RelationGetRelid(rel));
-  if (stream == nullptr || stream->mode == RefreshMode::Full) return nullptr;
-  return AcquireOverlay(rel, stream, snapshot);
+  return stream != nullptr && stream->mode != RefreshMode::Full ? stream : nullptr;
+}
+}  // namespace
+
+bool MayHaveOverlay(Relation rel, Snapshot snapshot) {
+  return MergedStream(rel, snapshot) != nullptr;
+}
+
+Overlay *OverlayForRead(Relation rel, Snapshot snapshot) {
+  const Stream *const stream = MergedStream(rel, snapshot);
+  return stream != nullptr ? AcquireOverlay(rel, stream, snapshot) : nullptr;
 }
 
 void InitAccessMethod() {

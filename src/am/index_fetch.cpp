@@ -9,26 +9,42 @@
 namespace pgstream {
 namespace {
 
-StreamIndexFetch *AsStreamFetch(IndexFetchTableData *fetch) { return reinterpret_cast<StreamIndexFetch *>(fetch); }
+StreamIndexFetch *AsStreamFetch(IndexFetchTableData *fetch) {
+  return reinterpret_cast<StreamIndexFetch *>(fetch);
+}
 
 void DropOverlay(StreamIndexFetch *fetch) {
-  if (fetch->overlay != nullptr) ReleaseOverlay(fetch->overlay);
+  if (fetch->overlay != nullptr)
+    ReleaseOverlay(fetch->overlay);
   fetch->overlay = nullptr;
   fetch->snapshot = nullptr;
 }
 
 // Heap's index builds insist on a relation whose access method is heap, by pointer. While one runs the relation shows
 // heap's routine; an invalidation may put ours back, so every row restores it.
-struct IndexBuildState {
+struct IndexBuild {
   Relation rel;
   IndexBuildCallback callback;
   void *state;
 };
 
 void BuildCallback(Relation index, ItemPointer tid, Datum *values, bool *nulls, bool alive, void *argument) {
-  auto *const build = static_cast<IndexBuildState *>(argument);
+  auto *const build = static_cast<IndexBuild *>(argument);
   build->callback(index, tid, values, nulls, alive, build->state);
   build->rel->rd_tableam = Heap();
+}
+
+// Runs work while rel shows heap's routine.
+template <class Work>
+void AsHeap(Relation rel, const Work &work) {
+  const TableAmRoutine *const own = rel->rd_tableam;
+  rel->rd_tableam = Heap();
+  PG_TRY()
+    ;
+    { work(); }
+    PG_FINALLY();
+    { rel->rd_tableam = own; }
+  PG_END_TRY();
 }
 
 }  // namespace
@@ -54,7 +70,8 @@ bool IndexFetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snaps
     stream_fetch->overlay = OverlayForRead(fetch->rel, snapshot);
     stream_fetch->snapshot = snapshot;
   }
-  if (!Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead)) return false;
+  if (!Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead))
+    return false;
   if (stream_fetch->overlay != nullptr && OverlayMasks(stream_fetch->overlay, &slot->tts_tid)) {
     ExecClearTuple(slot);
     return false;
@@ -66,31 +83,21 @@ double IndexBuildRangeScan(Relation rel, Relation index, IndexInfo *info, bool a
                            bool progress, BlockNumber start_block, BlockNumber nblocks, IndexBuildCallback callback,
                            void *state, TableScanDesc scan) {
   // Parallel builds and amcheck bring a scan of their own, begun under an MVCC snapshot perhaps; heap ends it.
-  const bool wrapped = scan != nullptr && IsMergeScan(scan);
-  const TableScanDesc heap_scan = wrapped ? UnwrapMergeScan(reinterpret_cast<MergeScan *>(scan)) : scan;
-  IndexBuildState build = {rel, callback, state};
-  const TableAmRoutine *const own = rel->rd_tableam;
-  volatile double tuples = 0;
-  rel->rd_tableam = Heap();
-  PG_TRY();
-  {
+  if (scan != nullptr && IsMergeScan(scan))
+    scan = UnwrapMergeScan(reinterpret_cast<MergeScan *>(scan));
+  IndexBuild build = {rel, callback, state};
+  double tuples = 0;
+  const auto work = [&]() {
     tuples = Heap()->index_build_range_scan(rel, index, info, allow_sync, any_visible, progress, start_block, nblocks,
-                                            BuildCallback, &build, heap_scan);
-  }
-  PG_FINALLY();
-  { rel->rd_tableam = own; }
-  PG_END_TRY();
+                                            BuildCallback, &build, scan);
+  };
+  AsHeap(rel, work);
   return tuples;
 }
 
 void IndexValidateScan(Relation rel, Relation index, IndexInfo *info, Snapshot snapshot, ValidateIndexState *state) {
-  const TableAmRoutine *const own = rel->rd_tableam;
-  rel->rd_tableam = Heap();
-  PG_TRY();
-  { Heap()->index_validate_scan(rel, index, info, snapshot, state); }
-  PG_FINALLY();
-  { rel->rd_tableam = own; }
-  PG_END_TRY();
+  const auto work = [&]() { Heap()->index_validate_scan(rel, index, info, snapshot, state); };
+  AsHeap(rel, work);
 }
 
 }  // namespace pgstream

@@ -1,15 +1,17 @@
 // Scans of a stream table: base rows that are not masked, then additions.
 //
-// Promises: scan_begin decides once, by the snapshot, whether there is anything to merge; where there is not, the caller
-// gets heap's own descriptor and pays nothing more. Backward scans see the same rows in the opposite order. A parallel
-// scan and a bitmap scan only leave masked rows out: the additions are the delta arm's, which runs once. Refuses:
-// scan keys and TABLESAMPLE while rows are pending.
+// Promises: scan_begin decides once, by the snapshot, whether there is anything to merge; where there is not, the
+// caller gets heap's own descriptor and pays nothing more. Backward scans see the same rows in the opposite order. A
+// parallel scan and a bitmap scan only leave masked rows out: the additions are the delta arm's, which runs once.
+// Refuses: scan keys and TABLESAMPLE while rows are pending.
 #include "am/callbacks.hpp"
 
 namespace pgstream {
 namespace {
 
-MergeScan *AsMergeScan(TableScanDesc scan) { return reinterpret_cast<MergeScan *>(scan); }
+MergeScan *AsMergeScan(TableScanDesc scan) {
+  return reinterpret_cast<MergeScan *>(scan);
+}
 
 // Puts a scan before its first row.
 void Restart(MergeScan *scan) {
@@ -23,7 +25,8 @@ void Restart(MergeScan *scan) {
 // True when the base row in slot is superseded. Consecutive rows of a block cost a bit test.
 bool Masked(MergeScan *scan, const TupleTableSlot *slot) {
   const Overlay *const overlay = scan->overlay;
-  if (overlay->masks_all) return true;
+  if (overlay->masks_all)
+    return true;
   const BlockNumber block = ItemPointerGetBlockNumberNoCheck(&slot->tts_tid);
   if (block != scan->block) {
     scan->block = block;
@@ -41,7 +44,8 @@ bool NextOfBase(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) 
     return false;
   }
   while (Next(scan->heap, direction, slot)) {
-    if (!Masked(scan, slot)) return true;
+    if (!Masked(scan, slot))
+      return true;
     CHECK_FOR_INTERRUPTS();
   }
   return false;
@@ -52,12 +56,15 @@ bool NextOfAdditions(MergeScan *scan, ScanDirection direction, TupleTableSlot *s
   const Additions *const additions = &scan->overlay->additions;
   const int step = ScanDirectionIsForward(direction) ? 1 : -1;
   while (true) {
-    if (step > 0 ? scan->ordinal + 1 >= additions->count : scan->ordinal <= 0) break;
+    if (step > 0 ? scan->ordinal + 1 >= additions->count : scan->ordinal <= 0)
+      break;
     scan->ordinal += step;
     ItemPointerData tid;
     SyntheticTid(scan->ordinal, &tid);
-    if (ItemPointerCompare(&tid, &scan->min_tid) < 0 || ItemPointerCompare(&tid, &scan->max_tid) > 0) continue;
-    if (AdditionsStore(additions, scan->ordinal, &scan->cursor, scan->base.rs_rd, slot)) return true;
+    if (ItemPointerCompare(&tid, &scan->min_tid) < 0 || ItemPointerCompare(&tid, &scan->max_tid) > 0)
+      continue;
+    if (AdditionsStore(additions, scan->ordinal, &scan->cursor, scan->base.rs_rd, slot))
+      return true;
     CHECK_FOR_INTERRUPTS();
   }
   scan->ordinal = step > 0 ? additions->count : -1;
@@ -72,8 +79,10 @@ bool NextMerged(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) 
   if (ScanDirectionIsForward(direction)) {
     scan->inited = true;
     if (scan->phase == ScanPhase::Base) {
-      if (NextOfBase<Next>(scan, direction, slot)) return true;
-      if (!scan->emits) return false;
+      if (NextOfBase<Next>(scan, direction, slot))
+        return true;
+      if (!scan->emits)
+        return false;
       scan->phase = ScanPhase::Additions;
       scan->ordinal = -1;
     }
@@ -85,10 +94,12 @@ bool NextMerged(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) 
   }
   scan->inited = true;
   if (scan->phase == ScanPhase::Additions) {
-    if (NextOfAdditions(scan, direction, slot)) return true;
+    if (NextOfAdditions(scan, direction, slot))
+      return true;
     scan->phase = ScanPhase::Base;
   }
-  if (NextOfBase<Next>(scan, direction, slot)) return true;
+  if (NextOfBase<Next>(scan, direction, slot))
+    return true;
   scan->inited = false;
   return false;
 }
@@ -97,16 +108,23 @@ bool NextMerged(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) 
 
 TableScanDesc ScanBegin(Relation rel, Snapshot snapshot, int nkeys, ScanKeyData *key, ParallelTableScanDesc parallel,
                         uint32 flags) {
+  // Parallel index builds begin parallel scans as well, and must not evaluate anything: there the question waits for
+  // the first row asked for through the scan.
+  const bool later = parallel != nullptr && MayHaveOverlay(rel, snapshot);
   Overlay *overlay = nullptr;
-  if ((flags & SO_TYPE_ANALYZE) == 0) overlay = OverlayForRead(rel, snapshot);
-  if (likely(overlay == nullptr)) return Heap()->scan_begin(rel, snapshot, nkeys, key, parallel, flags);
+  if (!later && (flags & SO_TYPE_ANALYZE) == 0)
+    overlay = OverlayForRead(rel, snapshot);
+  if (likely(!later && overlay == nullptr))
+    return Heap()->scan_begin(rel, snapshot, nkeys, key, parallel, flags);
 
   if ((flags & SO_TYPE_SAMPLESCAN) != 0) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("cannot sample stream table \"%s\" while it has pending changes", RelationGetRelationName(rel)),
-                    errhint("Call pgstream.refresh_stream_table first.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot sample stream table \"%s\" while it has pending changes", RelationGetRelationName(rel)),
+             errhint("Call pgstream.refresh_stream_table first.")));
   }
-  if (nkeys != 0) elog(ERROR, "scan keys on stream table \"%s\"", RelationGetRelationName(rel));
+  if (nkeys != 0)
+    elog(ERROR, "scan keys on stream table \"%s\"", RelationGetRelationName(rel));
 
   auto *const scan = static_cast<MergeScan *>(palloc0(sizeof(MergeScan)));
   scan->base.rs_rd = rel;
@@ -114,6 +132,7 @@ TableScanDesc ScanBegin(Relation rel, Snapshot snapshot, int nkeys, ScanKeyData 
   scan->base.rs_flags = flags | kMergeScanTag;
   scan->base.rs_parallel = parallel;
   scan->overlay = overlay;
+  scan->resolved = !later;
   scan->emits = parallel == nullptr && (flags & (SO_TYPE_SEQSCAN | SO_TYPE_TIDRANGESCAN)) != 0;
   ItemPointerSet(&scan->min_tid, 0, 0);
   ItemPointerSet(&scan->max_tid, InvalidBlockNumber, PG_UINT16_MAX);
@@ -127,8 +146,10 @@ TableScanDesc ScanBegin(Relation rel, Snapshot snapshot, int nkeys, ScanKeyData 
 TableScanDesc UnwrapMergeScan(MergeScan *scan) {
   const TableScanDesc heap = scan->heap;
   AdditionsCursorEnd(&scan->cursor);
-  ReleaseOverlay(scan->overlay);
-  if ((scan->base.rs_flags & SO_TEMP_SNAPSHOT) != 0) heap->rs_flags |= SO_TEMP_SNAPSHOT;
+  if (scan->overlay != nullptr)
+    ReleaseOverlay(scan->overlay);
+  if ((scan->base.rs_flags & SO_TEMP_SNAPSHOT) != 0)
+    heap->rs_flags |= SO_TEMP_SNAPSHOT;
   pfree(scan);
   return heap;
 }
@@ -147,7 +168,14 @@ void ScanRescan(TableScanDesc scan, ScanKeyData *key, bool set_params, bool allo
 }
 
 bool ScanGetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
-  return NextMerged<heap_getnextslot>(AsMergeScan(scan), direction, slot);
+  MergeScan *const merge = AsMergeScan(scan);
+  if (unlikely(!merge->resolved)) {
+    merge->overlay = OverlayForRead(scan->rs_rd, scan->rs_snapshot);
+    merge->resolved = true;
+  }
+  if (merge->overlay == nullptr)
+    return heap_getnextslot(merge->heap, direction, slot);
+  return NextMerged<heap_getnextslot>(merge, direction, slot);
 }
 
 void ScanSetTidRange(TableScanDesc scan, ItemPointer min_tid, ItemPointer max_tid) {
@@ -160,7 +188,8 @@ void ScanSetTidRange(TableScanDesc scan, ItemPointer min_tid, ItemPointer max_ti
 }
 
 bool ScanGetNextSlotTidRange(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
-  if (likely(!IsMergeScan(scan))) return heap_getnextslot_tidrange(scan, direction, slot);
+  if (likely(!IsMergeScan(scan)))
+    return heap_getnextslot_tidrange(scan, direction, slot);
   return NextMerged<heap_getnextslot_tidrange>(AsMergeScan(scan), direction, slot);
 }
 
@@ -168,11 +197,13 @@ bool ScanGetNextSlotTidRange(TableScanDesc scan, ScanDirection direction, TupleT
 
 bool ScanBitmapNextTuple(TableScanDesc scan, TupleTableSlot *slot, bool *recheck, uint64 *lossy_pages,
                          uint64 *exact_pages) {
-  if (likely(!IsMergeScan(scan))) return Heap()->scan_bitmap_next_tuple(scan, slot, recheck, lossy_pages, exact_pages);
+  if (likely(!IsMergeScan(scan)))
+    return Heap()->scan_bitmap_next_tuple(scan, slot, recheck, lossy_pages, exact_pages);
   MergeScan *const merge = AsMergeScan(scan);
   compat::CopyScanTypeState(scan, merge->heap);  // the node has put its iterator into the descriptor it knows
   while (Heap()->scan_bitmap_next_tuple(merge->heap, slot, recheck, lossy_pages, exact_pages)) {
-    if (!Masked(merge, slot)) return true;
+    if (!Masked(merge, slot))
+      return true;
     CHECK_FOR_INTERRUPTS();
   }
   return false;
@@ -185,10 +216,12 @@ bool ScanBitmapNextBlock(TableScanDesc scan, TBMIterateResult *page) {
 }
 
 bool ScanBitmapNextTuple(TableScanDesc scan, TBMIterateResult *page, TupleTableSlot *slot) {
-  if (likely(!IsMergeScan(scan))) return Heap()->scan_bitmap_next_tuple(scan, page, slot);
+  if (likely(!IsMergeScan(scan)))
+    return Heap()->scan_bitmap_next_tuple(scan, page, slot);
   MergeScan *const merge = AsMergeScan(scan);
   while (Heap()->scan_bitmap_next_tuple(merge->heap, page, slot)) {
-    if (!Masked(merge, slot)) return true;
+    if (!Masked(merge, slot))
+      return true;
   }
   return false;
 }

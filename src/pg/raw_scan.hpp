@@ -1,8 +1,8 @@
 // Reading the base heap of a stream table as it is, without its overlay: what computes an overlay, and what folds one,
 // must not see through it.
 //
-// Promises: works for plain tables as well; rawness belongs to the scan alone, so that an error leaves nothing switched.
-// Refuses: parallel scans.
+// Promises: works for plain tables as well; rawness belongs to the scan alone, so that an error leaves nothing
+// switched. Refuses: parallel scans.
 #pragma once
 
 #include "pg/includes.hpp"
@@ -13,8 +13,8 @@ namespace pgstream {
 struct StreamIndexFetch {
   IndexFetchHeapData heap;
   bool raw;
-  Snapshot snapshot;         // the one overlay belongs to
-  struct Overlay *overlay;   // held; nullptr: nothing to suppress under snapshot
+  Snapshot snapshot;        // the one overlay belongs to
+  struct Overlay *overlay;  // held; nullptr: nothing to suppress under snapshot
 };
 
 // A sequential scan of the base. Continue with table_scan_getnextslot, end with table_endscan.
@@ -26,7 +26,8 @@ inline TableScanDesc BeginRawScan(Relation rel, Snapshot snapshot) {
 // An index scan of the base. Continue with index_rescan and index_getnext_slot, end with index_endscan.
 inline IndexScanDesc BeginRawIndexScan(Relation rel, Relation index, Snapshot snapshot, int nkeys) {
   const IndexScanDesc scan = compat::BeginIndexScan(rel, index, snapshot, nkeys, 0);
-  if (rel->rd_tableam != GetHeapamTableAmRoutine()) reinterpret_cast<StreamIndexFetch *>(scan->xs_heapfetch)->raw = true;
+  if (rel->rd_tableam != GetHeapamTableAmRoutine())
+    reinterpret_cast<StreamIndexFetch *>(scan->xs_heapfetch)->raw = true;
   return scan;
 }
 
