@@ -17,7 +17,7 @@ CREATE TABLE orders (
   placed_at   timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO orders (customer_id, amount)
-SELECT 1 + i % 1000, (i * 7919 % 100000) / 100.0 FROM generate_series(1, 1000000) AS i;
+SELECT 1 + i % 1000, (i::bigint * 7919 % 100000) / 100.0 FROM generate_series(1, 1000000) AS i;
 CREATE INDEX ON orders (customer_id);
 VACUUM ANALYZE orders;
 \set ECHO none
@@ -31,6 +31,7 @@ SELECT customer_id, sum(amount) AS total_amount, count(*) AS order_count
 FROM orders GROUP BY customer_id;
 CREATE INDEX ON order_totals (customer_id);
 ANALYZE order_totals;
+\echo '\\d+ order_totals'
 \d+ order_totals
 \set ECHO none
 
@@ -94,8 +95,8 @@ EXPLAIN (ANALYZE, COSTS OFF) SELECT * FROM order_totals WHERE customer_id = 42;
 \set ECHO none
 
 \echo
-\echo '8. What it is for: the time of the query, of reading the stream table whole, and again with changes pending.'
-\echo '   (The second of two runs each, so that neither pays for a cold cache.)'
+\echo '8. What it is for: the time of running the query, of reading the stream table whole, and again with changes'
+\echo '   pending. (The first two ran once before, unmeasured, so that neither pays for a cold cache.)'
 \echo
 \o /dev/null
 SELECT customer_id, sum(amount) AS total_amount, count(*) AS order_count FROM orders GROUP BY customer_id;
@@ -113,7 +114,9 @@ SELECT customer_id, sum(amount) AS total_amount, count(*) AS order_count FROM or
 SELECT * FROM order_totals;
 \o
 \timing off
+\set ECHO queries
 UPDATE orders SET amount = amount + 1 WHERE order_id BETWEEN 1 AND 100;
+\set ECHO none
 \echo 'reading it with 100 orders changed since the refresh:'
 \timing on
 \o /dev/null
