@@ -2,8 +2,8 @@
 //
 // Promises: no allocation, no exception, no destructor (both classes may live in server frames); a record decodes to
 // exactly the rows that were appended, in order; a damaged record gives a status, never a read outside the record.
-// Refuses: interpreting values. A column is bytes with a storage length; what they mean is the caller's knowledge. Damage
-// inside the bytes of a value is not detected (page checksums do that).
+// Refuses: interpreting values. A column is bytes with a storage length; what they mean is the caller's knowledge.
+// Damage inside the bytes of a value is not detected (page checksums do that).
 //
 // Layout, integers little-endian, nothing aligned:
 //
@@ -43,7 +43,7 @@ struct ColumnLayout {
 /// One value. For a fixed-width column `size` is ignored by the encoder (the layout's length counts) and set by the
 /// decoder. `data` of a decoded value points into the record, unaligned; it lives as long as the record's bytes.
 struct ColumnValue {
-  const uint8_t* data;
+  const uint8_t *data;
   uint32_t size;
   bool isnull;
 };
@@ -53,18 +53,19 @@ using ColumnView = ColumnValue;
 class BatchEncoder {
  public:
   /// Uses `buf[0 .. capacity)`, which stays the caller's. Nothing is written before Begin.
-  BatchEncoder(uint8_t* buf, size_t capacity) noexcept : buf_(buf), capacity_(capacity) {}
+  BatchEncoder(uint8_t *buf, size_t capacity) noexcept : buf_(buf), capacity_(capacity) {}
 
   /// Starts a record of `ncols` columns (0 is allowed: rows without values). `cols` must outlive the record.
   /// False when the header does not fit, or the layout is none (more than kMaxBatchColumns, a length of 0 or below -2).
-  bool Begin(const ColumnLayout* cols, int ncols) noexcept;
+  bool Begin(const ColumnLayout *cols, int ncols) noexcept;
 
-  /// Appends a row of `ncols` values with weight -1 or +1. False, and the record unchanged, when it does not fit: finish
-  /// this record, begin another, retry; when the record has no rows yet, the row needs HeaderSize() + RowSize() bytes.
-  bool Append(int weight, const ColumnValue* values) noexcept;
+  /// Appends a row of `ncols` values with weight -1 or +1. False, and the record unchanged, when it does not fit:
+  /// finish this record, begin another, retry; when the record has no rows yet, the row needs HeaderSize() + RowSize()
+  /// bytes.
+  bool Append(int weight, const ColumnValue *values) noexcept;
 
   /// Bytes that Append would take for this row under the layout given to Begin.
-  size_t RowSize(const ColumnValue* values) const noexcept;
+  size_t RowSize(const ColumnValue *values) const noexcept;
 
   /// Completes the record and returns its length in bytes. More rows may be appended after it; finish again then.
   size_t Finish() noexcept;
@@ -77,10 +78,10 @@ class BatchEncoder {
   size_t size() const noexcept { return used_; }
 
  private:
-  uint8_t* buf_;
+  uint8_t *buf_;
   size_t capacity_;
   size_t used_ = 0;
-  const ColumnLayout* cols_ = nullptr;
+  const ColumnLayout *cols_ = nullptr;
   int ncols_ = 0;
   uint32_t nrows_ = 0;
 };
@@ -102,17 +103,17 @@ enum class BatchStatus : uint8_t {
 };
 
 /// Static text for a status: lower case, no period, fit for an errdetail_internal.
-const char* BatchStatusMessage(BatchStatus status) noexcept;
+const char *BatchStatusMessage(BatchStatus status) noexcept;
 
 /// Reads one record.
 class BatchDecoder {
  public:
   /// Checks the header of the record in `data[0 .. size)`, which must outlive the decoder and its views.
-  BatchStatus Open(const uint8_t* data, size_t size) noexcept;
+  BatchStatus Open(const uint8_t *data, size_t size) noexcept;
 
   /// Reads the next row: its weight (-1 or +1) and `ncols()` values into `out`. kEnd after the last row. An error is
   /// sticky: the following calls return it again, and what `out` holds then means nothing.
-  BatchStatus Next(int* weight, ColumnView* out) noexcept;
+  BatchStatus Next(int *weight, ColumnView *out) noexcept;
 
   /// Number of columns of the opened record.
   int ncols() const noexcept { return ncols_; }
@@ -123,11 +124,11 @@ class BatchDecoder {
 
  private:
   BatchStatus Fail(BatchStatus status) noexcept;
-  BatchStatus ReadLength(uint32_t* length) noexcept;
+  BatchStatus ReadLength(uint32_t *length) noexcept;
 
-  const uint8_t* layout_ = nullptr;  // the column entries of the header
-  const uint8_t* pos_ = nullptr;     // next unread byte
-  const uint8_t* end_ = nullptr;     // one past the record
+  const uint8_t *layout_ = nullptr;  // the column entries of the header
+  const uint8_t *pos_ = nullptr;     // next unread byte
+  const uint8_t *end_ = nullptr;     // one past the record
   uint32_t nrows_ = 0;
   uint32_t read_ = 0;  // rows returned so far
   int ncols_ = 0;

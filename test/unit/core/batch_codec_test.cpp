@@ -18,26 +18,29 @@ struct Row {
   std::vector<std::unique_ptr<std::string>> values;
 };
 
-ColumnValue ValueOf(const std::string* s) {
-  if (s == nullptr) return {nullptr, 0, true};
-  return {reinterpret_cast<const uint8_t*>(s->data()), static_cast<uint32_t>(s->size()), false};
+ColumnValue ValueOf(const std::string *s) {
+  if (s == nullptr)
+    return {nullptr, 0, true};
+  return {reinterpret_cast<const uint8_t *>(s->data()), static_cast<uint32_t>(s->size()), false};
 }
 
-std::vector<ColumnValue> ValuesOf(const Row& row) {
+std::vector<ColumnValue> ValuesOf(const Row &row) {
   std::vector<ColumnValue> out;
-  for (const auto& v : row.values) out.push_back(ValueOf(v.get()));
+  for (const auto &v : row.values)
+    out.push_back(ValueOf(v.get()));
   return out;
 }
 
-Row MakeRow(int weight, const std::vector<const char*>& values) {
+Row MakeRow(int weight, const std::vector<const char *> &values) {
   Row row{weight, {}};
-  for (const char* v : values) row.values.push_back(v == nullptr ? nullptr : std::make_unique<std::string>(v));
+  for (const char *v : values)
+    row.values.push_back(v == nullptr ? nullptr : std::make_unique<std::string>(v));
   return row;
 }
 
-Row RandomRow(std::mt19937_64& rng, const std::vector<ColumnLayout>& cols) {
+Row RandomRow(std::mt19937_64 &rng, const std::vector<ColumnLayout> &cols) {
   Row row{rng() % 2 == 0 ? 1 : -1, {}};
-  for (const ColumnLayout& col : cols) {
+  for (const ColumnLayout &col : cols) {
     if (rng() % 4 == 0) {
       row.values.push_back(nullptr);
       continue;
@@ -53,24 +56,26 @@ Row RandomRow(std::mt19937_64& rng, const std::vector<ColumnLayout>& cols) {
   return row;
 }
 
-std::vector<ColumnLayout> RandomLayout(std::mt19937_64& rng) {
+std::vector<ColumnLayout> RandomLayout(std::mt19937_64 &rng) {
   static const int16_t lengths[] = {1, 2, 4, 8, 16, 64, kVarlenaLength, kVarlenaLength, kCStringLength};
   std::vector<ColumnLayout> cols(rng() % 12);
-  for (ColumnLayout& col : cols) {
+  for (ColumnLayout &col : cols) {
     col.attnum = static_cast<int16_t>(rng() % 1600 + 1);
     col.length = lengths[rng() % (sizeof(lengths) / sizeof(lengths[0]))];
   }
   return cols;
 }
 
-/// Encodes rows while they fit; returns the record in a block of exactly its size, so that a sanitizer sees any overrun.
-std::vector<uint8_t> Encode(const std::vector<ColumnLayout>& cols, const std::vector<Row>& rows, size_t capacity,
-                            size_t* nencoded) {
+/// Encodes rows while they fit; returns the record in a block of exactly its size, so that a sanitizer sees any
+/// overrun.
+std::vector<uint8_t> Encode(const std::vector<ColumnLayout> &cols, const std::vector<Row> &rows, size_t capacity,
+                            size_t *nencoded) {
   std::unique_ptr<uint8_t[]> buf(new uint8_t[capacity]);
   BatchEncoder encoder(buf.get(), capacity);
   *nencoded = 0;
-  if (!encoder.Begin(cols.data(), static_cast<int>(cols.size()))) return {};
-  for (const Row& row : rows) {
+  if (!encoder.Begin(cols.data(), static_cast<int>(cols.size())))
+    return {};
+  for (const Row &row : rows) {
     std::vector<ColumnValue> values = ValuesOf(row);
     size_t before = encoder.size();
     bool fits = encoder.RowSize(values.data()) <= capacity - before;
@@ -86,7 +91,7 @@ std::vector<uint8_t> Encode(const std::vector<ColumnLayout>& cols, const std::ve
   return std::vector<uint8_t>(buf.get(), buf.get() + size);
 }
 
-void ExpectRows(const std::vector<uint8_t>& record, const std::vector<ColumnLayout>& cols, const std::vector<Row>& rows,
+void ExpectRows(const std::vector<uint8_t> &record, const std::vector<ColumnLayout> &cols, const std::vector<Row> &rows,
                 size_t nrows) {
   BatchDecoder decoder;
   ASSERT_EQ(BatchStatus::kOk, decoder.Open(record.data(), record.size()));
@@ -102,12 +107,13 @@ void ExpectRows(const std::vector<uint8_t>& record, const std::vector<ColumnLayo
     ASSERT_EQ(BatchStatus::kOk, decoder.Next(&weight, out.data()));
     EXPECT_EQ(rows[r].weight, weight);
     for (size_t c = 0; c < cols.size(); c++) {
-      const std::string* expected = rows[r].values[c].get();
+      const std::string *expected = rows[r].values[c].get();
       ASSERT_EQ(expected == nullptr, out[c].isnull);
-      if (expected == nullptr) continue;
-      ASSERT_EQ(*expected, std::string(reinterpret_cast<const char*>(out[c].data), out[c].size));
+      if (expected == nullptr)
+        continue;
+      ASSERT_EQ(*expected, std::string(reinterpret_cast<const char *>(out[c].data), out[c].size));
       if (cols[c].length == kCStringLength) {
-        EXPECT_STREQ(expected->c_str(), reinterpret_cast<const char*>(out[c].data));
+        EXPECT_STREQ(expected->c_str(), reinterpret_cast<const char *>(out[c].data));
       }
     }
   }
@@ -123,10 +129,10 @@ TEST(BatchCodec, WritesTheDocumentedBytes) {
   size_t n;
   std::vector<uint8_t> record = Encode(cols, rows, 100, &n);
   const std::vector<uint8_t> expected = {
-      0xB5, 1,    3, 0, 2, 0, 0, 0,                         // header
-      1,    0,    4, 0, 3, 0, 0xFF, 0xFF, 7, 0, 0xFE, 0xFF,  // columns
-      0,    'a',  'b', 'c', 'd', 2, 'x', 'y', 1, 'z', 0,     // +1
-      3,    0x02, 'e', 'f', 'g', 'h', 0, 0,                  // -1, second is null
+      0xB5, 1,    3,   0,   2,   0,   0,    0,                         // header
+      1,    0,    4,   0,   3,   0,   0xFF, 0xFF, 7, 0,   0xFE, 0xFF,  // columns
+      0,    'a',  'b', 'c', 'd', 2,   'x',  'y',  1, 'z', 0,           // +1
+      3,    0x02, 'e', 'f', 'g', 'h', 0,    0,                         // -1, second is null
   };
   EXPECT_EQ(expected, record);
   ExpectRows(record, cols, rows, 2);
@@ -147,7 +153,8 @@ TEST(BatchCodec, NoColumnsAndNoRows) {
   std::vector<Row> none;
   ExpectRows(Encode({}, none, 8, &n), {}, none, 0);
   std::vector<Row> rows;
-  for (int i = 0; i < 5; i++) rows.push_back(MakeRow(i % 2 == 0 ? 1 : -1, {}));
+  for (int i = 0; i < 5; i++)
+    rows.push_back(MakeRow(i % 2 == 0 ? 1 : -1, {}));
   std::vector<uint8_t> record = Encode({}, rows, 12, &n);
   EXPECT_EQ(4u, n);
   ExpectRows(record, {}, rows, 4);
@@ -205,7 +212,8 @@ TEST(BatchCodec, RandomRowsComeBack) {
   for (int round = 0; round < 300; round++) {
     std::vector<ColumnLayout> cols = RandomLayout(rng);
     std::vector<Row> rows;
-    for (size_t i = rng() % 60; i > 0; i--) rows.push_back(RandomRow(rng, cols));
+    for (size_t i = rng() % 60; i > 0; i--)
+      rows.push_back(RandomRow(rng, cols));
     size_t n;
     std::vector<uint8_t> record = Encode(cols, rows, BatchEncoder::HeaderSize(12) + rng() % 4000, &n);
     ExpectRows(record, cols, rows, n);
@@ -221,7 +229,8 @@ TEST(BatchCodec, EncoderIsReusedAfterFinish) {
     Row row = MakeRow(1, {"wxyz"});
     std::vector<ColumnValue> values = ValuesOf(row);
     uint32_t expected = 0;
-    while (encoder.Append(1, values.data())) expected++;
+    while (encoder.Append(1, values.data()))
+      expected++;
     EXPECT_EQ((64u - 12u) / 5u, expected);
     size_t size = encoder.Finish();
     BatchDecoder decoder;
@@ -231,10 +240,11 @@ TEST(BatchCodec, EncoderIsReusedAfterFinish) {
 }
 
 /// Reads a record to its end; every byte of every value is touched, so a sanitizer sees views that leave the record.
-BatchStatus ReadAll(const uint8_t* data, size_t size, uint64_t* checksum) {
+BatchStatus ReadAll(const uint8_t *data, size_t size, uint64_t *checksum) {
   BatchDecoder decoder;
   BatchStatus status = decoder.Open(data, size);
-  if (status != BatchStatus::kOk) return status;
+  if (status != BatchStatus::kOk)
+    return status;
   std::vector<ColumnView> out(static_cast<size_t>(decoder.ncols()) + 1);
   int weight;
   uint32_t nrows = 0;
@@ -242,8 +252,10 @@ BatchStatus ReadAll(const uint8_t* data, size_t size, uint64_t* checksum) {
     nrows++;
     EXPECT_TRUE(weight == 1 || weight == -1);
     for (int i = 0; i < decoder.ncols(); i++) {
-      if (out[i].isnull) continue;
-      for (uint32_t b = 0; b < out[i].size; b++) *checksum += out[i].data[b];
+      if (out[i].isnull)
+        continue;
+      for (uint32_t b = 0; b < out[i].size; b++)
+        *checksum += out[i].data[b];
     }
   }
   EXPECT_LE(nrows, decoder.nrows());
@@ -257,7 +269,8 @@ TEST(BatchCodec, EveryTruncationIsNoticed) {
   for (int round = 0; round < 40; round++) {
     std::vector<ColumnLayout> cols = RandomLayout(rng);
     std::vector<Row> rows;
-    for (size_t i = rng() % 10 + 1; i > 0; i--) rows.push_back(RandomRow(rng, cols));
+    for (size_t i = rng() % 10 + 1; i > 0; i--)
+      rows.push_back(RandomRow(rng, cols));
     size_t n;
     std::vector<uint8_t> record = Encode(cols, rows, 2000, &n);
     for (size_t size = 0; size < record.size(); size++) {
@@ -282,7 +295,8 @@ TEST(BatchCodec, FlippedBytesNeverReadOutside) {
     if (round % 50 == 0) {
       std::vector<ColumnLayout> cols = RandomLayout(rng);
       std::vector<Row> rows;
-      for (size_t i = rng() % 20 + 1; i > 0; i--) rows.push_back(RandomRow(rng, cols));
+      for (size_t i = rng() % 20 + 1; i > 0; i--)
+        rows.push_back(RandomRow(rng, cols));
       size_t n;
       record = Encode(cols, rows, 1500, &n);
     }
@@ -295,7 +309,8 @@ TEST(BatchCodec, FlippedBytesNeverReadOutside) {
     }
     BatchStatus status = ReadAll(damaged.get(), record.size(), &checksum);
     ASSERT_STRNE("unknown status", BatchStatusMessage(status));
-    if (status != BatchStatus::kEnd) errors++;
+    if (status != BatchStatus::kEnd)
+      errors++;
   }
   EXPECT_GT(errors, rounds / 3);
   EXPECT_NE(0u, checksum);
@@ -307,7 +322,8 @@ TEST(BatchCodec, RandomBytesNeverReadOutside) {
   for (int round = 0; round < 20000; round++) {
     size_t size = rng() % 80;
     std::unique_ptr<uint8_t[]> bytes(new uint8_t[size]);
-    for (size_t i = 0; i < size; i++) bytes[i] = static_cast<uint8_t>(rng());
+    for (size_t i = 0; i < size; i++)
+      bytes[i] = static_cast<uint8_t>(rng());
     if (size > 8) {  // a header that passes, now and then
       const uint8_t head[8] = {0xB5, 1, static_cast<uint8_t>(rng() % 6), 0, static_cast<uint8_t>(rng() % 20), 0, 0, 0};
       std::memcpy(bytes.get(), head, 8);
@@ -316,7 +332,8 @@ TEST(BatchCodec, RandomBytesNeverReadOutside) {
         bytes[10 + 4 * c] = static_cast<uint8_t>(length);
         bytes[11 + 4 * c] = static_cast<uint8_t>(length >> 8);
       }
-      for (size_t i = 8 + 4u * head[2]; i < size; i++) bytes[i] = static_cast<uint8_t>(bytes[i] & 7);
+      for (size_t i = 8 + 4u * head[2]; i < size; i++)
+        bytes[i] = static_cast<uint8_t>(bytes[i] & 7);
     }
     ReadAll(bytes.get(), size, &checksum);
   }

@@ -21,19 +21,22 @@ struct OwnedSnapshot {
   SnapshotView view() const { return {xmin, xmax, xip.data(), static_cast<uint32_t>(xip.size())}; }
 };
 
-OwnedSnapshot RandomSnapshot(std::mt19937_64& rng) {
+OwnedSnapshot RandomSnapshot(std::mt19937_64 &rng) {
   OwnedSnapshot s;
   s.xmin = rng() % (kXids - 2) + 1;
   s.xmax = s.xmin + rng() % (kXids - s.xmin);
   for (uint64_t xid = s.xmin; xid < s.xmax; xid++) {
-    if (rng() % 2 == 0) s.xip.push_back(xid);
+    if (rng() % 2 == 0)
+      s.xip.push_back(xid);
   }
   return s;
 }
 
-bool ModelSees(const OwnedSnapshot& s, uint64_t xid) {
-  if (xid < s.xmin) return true;
-  if (xid >= s.xmax) return false;
+bool ModelSees(const OwnedSnapshot &s, uint64_t xid) {
+  if (xid < s.xmin)
+    return true;
+  if (xid >= s.xmax)
+    return false;
   return std::find(s.xip.begin(), s.xip.end(), xid) == s.xip.end();
 }
 
@@ -42,7 +45,8 @@ TEST(Frontier, SeesAsTheModel) {
   for (int round = 0; round < 2000; round++) {
     OwnedSnapshot s = RandomSnapshot(rng);
     ASSERT_TRUE(IsValid(s.view()));
-    for (uint64_t xid = 1; xid <= kXids + 1; xid++) ASSERT_EQ(ModelSees(s, xid), Sees(s.view(), xid));
+    for (uint64_t xid = 1; xid <= kXids + 1; xid++)
+      ASSERT_EQ(ModelSees(s, xid), Sees(s.view(), xid));
   }
 }
 
@@ -77,7 +81,7 @@ TEST(Frontier, IsValidKnowsTheRules) {
 TEST(Frontier, CoversOwnRecordsByOrderAlone) {
   const uint64_t xip[] = {7};
   const Frontier own = {{7, 9, xip, 1}, 7, 3};
-  EXPECT_TRUE(Covers(own, 7, 3));   // not visible in the snapshot
+  EXPECT_TRUE(Covers(own, 7, 3));  // not visible in the snapshot
   EXPECT_FALSE(Covers(own, 7, 4));
   EXPECT_TRUE(Covers(own, 8, 100));
   EXPECT_FALSE(Covers(own, 9, 0));
@@ -95,11 +99,13 @@ TEST(Frontier, IncludesAsTheModel) {
     OwnedSnapshot a = RandomSnapshot(rng);
     OwnedSnapshot b = RandomSnapshot(rng);
     bool expected = true;
-    for (uint64_t xid = 1; xid <= kXids; xid++) expected = expected && (!ModelSees(b, xid) || ModelSees(a, xid));
+    for (uint64_t xid = 1; xid <= kXids; xid++)
+      expected = expected && (!ModelSees(b, xid) || ModelSees(a, xid));
     ASSERT_EQ(expected, Includes(a.view(), b.view()))
         << a.xmin << ":" << a.xmax << " " << a.xip.size() << " and " << b.xmin << ":" << b.xmax << " " << b.xip.size();
     ASSERT_TRUE(Includes(a.view(), a.view()));
-    if (expected) included++;
+    if (expected)
+      included++;
   }
   EXPECT_GT(included, 1000);
   EXPECT_LT(included, 39000);
@@ -124,13 +130,14 @@ TEST(Frontier, IncludesOfFrontiersAsTheModel) {
       }
     }
     ASSERT_EQ(expected, Includes(a, b)) << "round " << round;
-    if (expected) included++;
+    if (expected)
+      included++;
   }
   EXPECT_GT(included, 1000);
   EXPECT_LT(included, 39000);
 }
 
-std::string Format(const SnapshotView& s) {
+std::string Format(const SnapshotView &s) {
   std::string text(SnapshotTextBound(s.nxip), 'x');
   size_t length = FormatSnapshot(s, text.data(), text.size());
   EXPECT_LT(length, text.size());
@@ -168,20 +175,21 @@ TEST(Frontier, FormatTellsWhatItNeeds) {
   EXPECT_STREQ("10:20:10,12", buf);
 }
 
-SnapshotParse Parse(const std::string& text, std::string* back = nullptr) {
+SnapshotParse Parse(const std::string &text, std::string *back = nullptr) {
   uint64_t storage[4];
   SnapshotView s;
   SnapshotParse result = ParseSnapshot(text.data(), text.size(), storage, 4, &s, nullptr);
-  if (result == SnapshotParse::kOk && back != nullptr) *back = Format(s);
+  if (result == SnapshotParse::kOk && back != nullptr)
+    *back = Format(s);
   return result;
 }
 
 TEST(Frontier, ParseRefuses) {
-  for (const char* text : {"", "1", "1:", "1:2", "x:2:", "1:2:x", "1:2:,", "1:3:1,", "1:3:1,,2", " 1:2:", "1:2: ", "1:2:1 ",
-                           "-1:2:", "1::", ":1:", "1:2:3:4", "+1:2:"}) {
+  for (const char *text : {"", "1", "1:", "1:2", "x:2:", "1:2:x", "1:2:,", "1:3:1,", "1:3:1,,2",
+                           " 1:2:", "1:2: ", "1:2:1 ", "-1:2:", "1::", ":1:", "1:2:3:4", "+1:2:"}) {
     EXPECT_EQ(SnapshotParse::kSyntax, Parse(text)) << text;
   }
-  for (const char* text : {"0:2:", "3:2:", "5:9:4", "5:9:9", "5:9:7,6", "18446744073709551616:18446744073709551616:",
+  for (const char *text : {"0:2:", "3:2:", "5:9:4", "5:9:9", "5:9:7,6", "18446744073709551616:18446744073709551616:",
                            "1:99999999999999999999999:", "1:18446744073709551620:"}) {
     EXPECT_EQ(SnapshotParse::kRange, Parse(text)) << text;
   }

@@ -17,40 +17,43 @@ using Tid = std::pair<uint32_t, uint32_t>;
 
 /// An allocator that counts what is out, and fails on demand: after `budget` allocations, by null or by longjmp.
 struct Counter {
-  std::set<void*> out;
+  std::set<void *> out;
   long budget = -1;  // -1: never fails
   bool jumps = false;
   std::jmp_buf target;
 
-  static void* Allocate(void* context, size_t size) {
-    Counter* self = static_cast<Counter*>(context);
+  static void *Allocate(void *context, size_t size) {
+    Counter *self = static_cast<Counter *>(context);
     if (self->budget == 0) {
-      if (self->jumps) std::longjmp(self->target, 1);
+      if (self->jumps)
+        std::longjmp(self->target, 1);
       return nullptr;
     }
-    if (self->budget > 0) self->budget--;
-    void* memory = std::malloc(size);
+    if (self->budget > 0)
+      self->budget--;
+    void *memory = std::malloc(size);
     self->out.insert(memory);
     return memory;
   }
-  static void Release(void* context, void* memory) {
-    Counter* self = static_cast<Counter*>(context);
+  static void Release(void *context, void *memory) {
+    Counter *self = static_cast<Counter *>(context);
     EXPECT_EQ(1u, self->out.erase(memory)) << "released what is not out";
     std::free(memory);
   }
   MaskAllocator allocator() { return {Allocate, Release, this}; }
   ~Counter() {
     EXPECT_EQ(0u, out.size()) << "leaked";
-    for (void* memory : out) std::free(memory);
+    for (void *memory : out)
+      std::free(memory);
   }
 };
 
-void ExpectEqual(const TidMask& mask, const std::set<Tid>& model) {
+void ExpectEqual(const TidMask &mask, const std::set<Tid> &model) {
   ASSERT_EQ(model.size(), mask.count());
   TidMaskIterator it;
   ASSERT_TRUE(it.Begin(mask));
   uint32_t block, offset;
-  for (const Tid& tid : model) {
+  for (const Tid &tid : model) {
     ASSERT_TRUE(it.Next(&block, &offset));
     ASSERT_EQ(tid, Tid(block, offset));
     ASSERT_TRUE(mask.Contains(block, offset));
@@ -60,9 +63,10 @@ void ExpectEqual(const TidMask& mask, const std::set<Tid>& model) {
   it.End();
 
   std::set<uint32_t> blocks;
-  for (const Tid& tid : model) blocks.insert(tid.first);
+  for (const Tid &tid : model)
+    blocks.insert(tid.first);
   ASSERT_TRUE(it.Begin(mask));
-  const uint64_t* words;
+  const uint64_t *words;
   for (uint32_t expected : blocks) {
     ASSERT_TRUE(it.NextBlock(&block, &words));
     ASSERT_EQ(expected, block);
@@ -115,7 +119,7 @@ TEST(TidMask, BitmapWordsHoldTheOffsets) {
   EXPECT_EQ(5u, mask.words());
   mask.Insert(7, 1);
   mask.Insert(7, 66);
-  const uint64_t* words = mask.Block(7);
+  const uint64_t *words = mask.Block(7);
   ASSERT_NE(nullptr, words);
   EXPECT_EQ(1u, words[0]);
   EXPECT_EQ(2u, words[1]);
@@ -161,7 +165,8 @@ TEST(TidMask, AsTheModelUnderRandomChange) {
       ASSERT_EQ(model.count({block, offset}) == 1, mask.Contains(block, offset));
     }
     ExpectEqual(mask, model);
-    for (const Tid& tid : std::set<Tid>(model)) ASSERT_TRUE(mask.Remove(tid.first, tid.second));
+    for (const Tid &tid : std::set<Tid>(model))
+      ASSERT_TRUE(mask.Remove(tid.first, tid.second));
     ExpectEqual(mask, {});
     mask.Free();
     EXPECT_EQ(0u, mask.memory());
@@ -175,8 +180,9 @@ TEST(TidMask, BitmapsDoNotMove) {
   TidMask mask;
   mask.Init(counter.allocator(), 291);
   mask.Insert(5, 5);
-  const uint64_t* words = mask.Block(5);
-  for (uint32_t block = 0; block < 5000; block++) mask.Insert(block, 1);
+  const uint64_t *words = mask.Block(5);
+  for (uint32_t block = 0; block < 5000; block++)
+    mask.Insert(block, 1);
   EXPECT_EQ(words, mask.Block(5));
   // 5 words a block, a slot of 16 bytes at a load of at least a third, and room ahead in the newest slab.
   EXPECT_LT(mask.memory(), 5000u * 40 + 1024u * 40 + 16384u * 16 + 1000u);
@@ -211,8 +217,8 @@ TEST(TidMask, CloneIsEqualAndApart) {
   copy.Free();
 }
 
-/// Inserts into a mask whose allocator fails at its `budget`-th allocation; the set must hold what was added before, and
-/// go on working once memory is there again. volatile: the values are read after a longjmp.
+/// Inserts into a mask whose allocator fails at its `budget`-th allocation; the set must hold what was added before,
+/// and go on working once memory is there again. volatile: the values are read after a longjmp.
 void FailAt(long budget, bool jumps) {
   Counter counter;
   counter.jumps = jumps;
@@ -221,11 +227,13 @@ void FailAt(long budget, bool jumps) {
   mask.Init(counter.allocator(), 291);
   volatile uint32_t added = 0;
   if (setjmp(counter.target) == 0) {
-    while (added < 2000 && mask.Insert(added, 1 + added % 291) == MaskInsert::kAdded) added = added + 1;
+    while (added < 2000 && mask.Insert(added, 1 + added % 291) == MaskInsert::kAdded)
+      added = added + 1;
   }
   ASSERT_LT(added, 2000u) << "the budget was not met";
   std::set<Tid> model;
-  for (uint32_t block = 0; block < added; block++) model.insert({block, 1 + block % 291});
+  for (uint32_t block = 0; block < added; block++)
+    model.insert({block, 1 + block % 291});
   counter.budget = -1;
   ExpectEqual(mask, model);
   ASSERT_EQ(nullptr, mask.Block(added));
@@ -248,7 +256,8 @@ TEST(TidMask, CloneAndIteratorReportMissingMemory) {
   Counter good, bad;
   TidMask mask, copy;
   mask.Init(good.allocator(), 291);
-  for (uint32_t block = 0; block < 1000; block++) mask.Insert(block, 1);
+  for (uint32_t block = 0; block < 1000; block++)
+    mask.Insert(block, 1);
   bad.budget = 3;
   EXPECT_FALSE(mask.Clone(bad.allocator(), &copy));
   EXPECT_LT(copy.count(), 1000u);
