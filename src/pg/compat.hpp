@@ -176,4 +176,13 @@ inline constexpr uint32 kScanNeedsTuples =
     0;
 #endif
 
+// 18: heap_form_minimal_tuple can leave room in front and takes its arrays as const.
+inline MinimalTuple FormMinimalTuple(TupleDesc descriptor, const Datum *values, const bool *isnull) {
+#if PG_VERSION_NUM >= 180000
+  return heap_form_minimal_tuple(descriptor, values, isnull, 0);
+#else
+  return heap_form_minimal_tuple(descriptor, const_cast<Datum *>(values), const_cast<bool *>(isnull));
+#endif
+}
+
 }  // namespace pgstream::compat

@@ -1,0 +1,95 @@
+// Hidden attributes of base rows and additions: see hidden_state.hpp.
+
+#include "delta/hidden_state.hpp"
+
+extern "C" {
+#include "access/detoast.h"
+}
+
+namespace pgstream {
+namespace {
+
+constexpr int kHiddenAttributes = 2;
+
+int StateColumn(TupleDesc extended) {
+  return extended->natts - 1;
+}
+int BaseTidColumn(TupleDesc extended) {
+  return extended->natts;
+}
+
+// A minimal tuple as the heap tuple that heap_getattr takes.
+void WrapMinimalTuple(MinimalTuple tuple, HeapTuple wrapper) {
+  wrapper->t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+  wrapper->t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
+  ItemPointerSetInvalid(&wrapper->t_self);
+  wrapper->t_tableOid = InvalidOid;
+}
+
+}  // namespace
+
+TupleDesc ExtendedDescriptor(Relation rel) {
+  const TupleDesc own = RelationGetDescr(rel);
+  const TupleDesc extended = CreateTemplateTupleDesc(own->natts + kHiddenAttributes);
+  for (int i = 1; i <= own->natts; i++)
+    TupleDescCopyEntry(extended, static_cast<AttrNumber>(i), own, static_cast<AttrNumber>(i));
+  TupleDescInitEntry(extended, static_cast<AttrNumber>(own->natts + 1), "state", BYTEAOID, -1, 0);
+  TupleDescInitEntry(extended, static_cast<AttrNumber>(own->natts + 2), "base_tid", TIDOID, -1, 0);
+  return extended;
+}
+
+bytea *HiddenState(HeapTuple tuple, TupleDesc extended) {
+  bool isnull;
+  const Datum state = heap_getattr(tuple, StateColumn(extended), extended, &isnull);
+  return isnull ? nullptr : reinterpret_cast<bytea *>(DatumGetPointer(state));
+}
+
+bytea *HiddenStateOfAddition(MinimalTuple tuple, TupleDesc extended) {
+  HeapTupleData wrapper;
+  WrapMinimalTuple(tuple, &wrapper);
+  return HiddenState(&wrapper, extended);
+}
+
+bool ReplacedBaseRow(MinimalTuple tuple, TupleDesc extended, ItemPointer tid) {
+  HeapTupleData wrapper;
+  WrapMinimalTuple(tuple, &wrapper);
+  bool isnull;
+  const Datum value = heap_getattr(&wrapper, BaseTidColumn(extended), extended, &isnull);
+  if (isnull)
+    return false;
+  ItemPointerCopy(reinterpret_cast<ItemPointer>(DatumGetPointer(value)), tid);
+  return true;
+}
+
+MinimalTuple FormAddition(TupleDesc extended, const Datum *values, const bool *nulls, const bytea *state,
+                          const ItemPointerData *base_tid) {
+  const int natts = extended->natts - kHiddenAttributes;
+  Datum *const all_values = static_cast<Datum *>(palloc(extended->natts * sizeof(Datum)));
+  bool *const all_nulls = static_cast<bool *>(palloc(extended->natts * sizeof(bool)));
+  bool *const fetched = static_cast<bool *>(palloc0(extended->natts * sizeof(bool)));
+  for (int i = 0; i < natts; i++) {
+    all_values[i] = values[i];
+    all_nulls[i] = nulls[i];
+    if (nulls[i] || TupleDescAttr(extended, i)->attlen != -1)
+      continue;
+    struct varlena *const value = reinterpret_cast<struct varlena *>(DatumGetPointer(values[i]));
+    struct varlena *const plain = pg_detoast_datum_packed(value);
+    fetched[i] = plain != value;
+    all_values[i] = PointerGetDatum(plain);
+  }
+  all_nulls[natts] = state == nullptr;
+  all_values[natts] = PointerGetDatum(const_cast<bytea *>(state));
+  all_nulls[natts + 1] = base_tid == nullptr;
+  all_values[natts + 1] = PointerGetDatum(const_cast<ItemPointerData *>(base_tid));
+
+  const MinimalTuple tuple = compat::FormMinimalTuple(extended, all_values, all_nulls);
+  for (int i = 0; i < natts; i++)
+    if (fetched[i])
+      pfree(DatumGetPointer(all_values[i]));
+  pfree(all_values);
+  pfree(all_nulls);
+  pfree(fetched);
+  return tuple;
+}
+
+}  // namespace pgstream
