@@ -23,8 +23,8 @@ FrontierRow *ReadFrontier(Oid relid, Snapshot snapshot, MemoryContext context);
 // The snapshot's 64-bit view of finished top-level transactions, in context.
 SnapshotView ViewOfSnapshot(Snapshot snapshot, MemoryContext context);
 
-// Inserts or updates the frontier of a stream table: the base now contains what `snapshot` (the fold's) sees. Sets
-// own_xid/own_sequence from the current transaction when it has written log records or has an xid.
-void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot);
+// Inserts or updates the frontier of a stream table: the base now contains what `snapshot` (the fold's) sees, and of the
+// current transaction's own log records those up to own_sequence.
+void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence);
 
 }  // namespace pgstream

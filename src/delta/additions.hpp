@@ -27,6 +27,7 @@ struct AdditionsCursor {
   Size buffer_size;
 };
 
+// The Additions must lie in `context` (or outlive it): its temporary files are closed when the context is reset.
 void AdditionsInit(Additions *additions, MemoryContext context, Size limit);
 // Appends a row and returns its ordinal. The tuple is copied.
 int64 AdditionsAppend(Additions *additions, MinimalTuple tuple);

@@ -57,7 +57,8 @@ struct OverlayReport {
   Strategy strategy;
   const char *reason;
   OverlayStatistics statistics;
-  double frontier_age_ms;
+  TimestampTz data_timestamp;  // of the frontier; 0 when there was none
+  double frontier_age_ms;      // computed when asked
   int64 reads;
 };
 const OverlayReport *LastOverlayReport(Oid relid);

@@ -5,6 +5,7 @@
 #pragma once
 
 extern "C" {
+#include "storage/proc.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -182,6 +183,15 @@ inline MinimalTuple FormMinimalTuple(TupleDesc descriptor, const Datum *values, 
   return heap_form_minimal_tuple(descriptor, values, isnull, 0);
 #else
   return heap_form_minimal_tuple(descriptor, const_cast<Datum *>(values), const_cast<bool *>(isnull));
+#endif
+}
+
+// 17: the local transaction id moved into PGPROC.vxid.
+inline LocalTransactionId CurrentLocalTransactionId() {
+#if PG_VERSION_NUM >= 170000
+  return MyProc->vxid.lxid;
+#else
+  return MyProc->lxid;
 #endif
 }
 

@@ -12,6 +12,7 @@
 namespace pgstream {
 
 inline constexpr int kLogSegments = 2;
+inline constexpr const char *kAccessMethod = "pgstream";
 
 enum class RefreshMode { Differential, Full };
 
@@ -25,6 +26,7 @@ struct StreamSource {
 
 struct Stream {
   Oid relid;
+  uint64 generation;  // differs whenever it was loaded anew in this backend
   Oid owner;
   RefreshMode mode;
   int32 version;
@@ -37,6 +39,7 @@ struct Stream {
 
 // True when the relation has the access method pgstream.
 bool HasStreamAccessMethod(Relation rel);
+bool IsStreamAccessMethod(Oid access_method);
 bool IsStreamRelid(Oid relid);  // by pg_class.relam, through the syscache
 
 // The stream of a relation with the access method pgstream; nullptr when it is detached. The result stays valid until

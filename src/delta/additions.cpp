@@ -1,0 +1,177 @@
+// Rows by ordinal, spilling; see additions.hpp.
+#include "delta/additions.hpp"
+
+extern "C" {
+#include "storage/buffile.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+// Positions are addressed through BufFileSeek by segment and offset: segments are 1 GB, so this many fit in one.
+constexpr int64 kPositionsPerFile = (INT64CONST(1) << 30) / 16;
+
+struct SpillPosition {
+  int file;
+  off_t offset;
+};
+
+void WriteSpilled(Additions *additions, int64 ordinal, MinimalTuple tuple) {
+  SpillPosition position = {-1, 0};
+  if (tuple != nullptr) {
+    BufFileTell(additions->rows, &position.file, &position.offset);
+    BufFileWrite(additions->rows, tuple, tuple->t_len);
+  }
+  if (BufFileSeek(additions->offsets, static_cast<int>(ordinal / kPositionsPerFile),
+                  static_cast<off_t>(ordinal % kPositionsPerFile) * sizeof(SpillPosition), SEEK_SET) != 0)
+    ereport(ERROR, (errcode_for_file_access(), errmsg("could not seek in temporary file of a stream table's overlay")));
+  BufFileWrite(additions->offsets, &position, sizeof(position));
+}
+
+void CloseFiles(void *argument) { AdditionsEnd(static_cast<Additions *>(argument)); }
+
+void Spill(Additions *additions) {
+  const MemoryContext saved = MemoryContextSwitchTo(additions->context);
+  // An overlay outlives the statement, and its files go when its memory context does, whoever deletes that.
+  MemoryContextCallback *callback =
+      static_cast<MemoryContextCallback *>(MemoryContextAllocZero(additions->context, sizeof(MemoryContextCallback)));
+  callback->func = CloseFiles;
+  callback->arg = additions;
+  MemoryContextRegisterResetCallback(additions->context, callback);
+  additions->rows = BufFileCreateTemp(true);
+  additions->offsets = BufFileCreateTemp(true);
+  MemoryContextSwitchTo(saved);
+  for (int64 i = 0; i < additions->count; ++i) {
+    WriteSpilled(additions, i, additions->tuples[i]);
+    if (additions->tuples[i] != nullptr) pfree(additions->tuples[i]);
+  }
+  if (additions->tuples != nullptr) pfree(additions->tuples);
+  additions->tuples = nullptr;
+  additions->capacity = 0;
+  additions->bytes = 0;
+}
+
+void ReadSpilled(BufFile *file, void *data, Size size) {
+  if (BufFileRead(file, data, size) != size)
+    ereport(ERROR, (errcode_for_file_access(), errmsg("could not read from temporary file of a stream table's overlay")));
+}
+
+MinimalTuple FetchSpilled(const Additions *additions, int64 ordinal, AdditionsCursor *cursor) {
+  SpillPosition position;
+  if (BufFileSeek(additions->offsets, static_cast<int>(ordinal / kPositionsPerFile),
+                  static_cast<off_t>(ordinal % kPositionsPerFile) * sizeof(SpillPosition), SEEK_SET) != 0)
+    ereport(ERROR, (errcode_for_file_access(), errmsg("could not seek in temporary file of a stream table's overlay")));
+  ReadSpilled(additions->offsets, &position, sizeof(position));
+  if (position.file < 0) return nullptr;
+  if (BufFileSeek(additions->rows, position.file, position.offset, SEEK_SET) != 0)
+    ereport(ERROR, (errcode_for_file_access(), errmsg("could not seek in temporary file of a stream table's overlay")));
+  uint32 length;
+  ReadSpilled(additions->rows, &length, sizeof(length));
+  if (cursor->buffer_size < length) {
+    if (cursor->buffer != nullptr) pfree(cursor->buffer);
+    cursor->buffer = static_cast<MinimalTuple>(palloc(length));
+    cursor->buffer_size = length;
+  }
+  cursor->buffer->t_len = length;
+  ReadSpilled(additions->rows, reinterpret_cast<char *>(cursor->buffer) + sizeof(length), length - sizeof(length));
+  return cursor->buffer;
+}
+
+}  // namespace
+
+void AdditionsInit(Additions *additions, MemoryContext context, Size limit) {
+  *additions = {};
+  additions->context = context;
+  additions->limit = limit;
+}
+
+bool AdditionsInMemory(const Additions *additions) { return additions->rows == nullptr; }
+
+int64 AdditionsAppend(Additions *additions, MinimalTuple tuple) {
+  const int64 ordinal = additions->count;
+  if (AdditionsInMemory(additions) && additions->bytes + tuple->t_len > additions->limit) Spill(additions);
+  if (!AdditionsInMemory(additions)) {
+    if (BufFileSeek(additions->rows, 0, 0, SEEK_END) != 0)
+      ereport(ERROR,
+              (errcode_for_file_access(), errmsg("could not seek in temporary file of a stream table's overlay")));
+    WriteSpilled(additions, ordinal, tuple);
+  } else {
+    if (additions->count == additions->capacity) {
+      const int64 capacity = Max(additions->capacity * 2, 64);
+      const Size size = sizeof(MinimalTuple) * capacity;
+      additions->tuples = static_cast<MinimalTuple *>(
+          additions->tuples == nullptr ? MemoryContextAllocHuge(additions->context, size)
+                                       : repalloc_huge(additions->tuples, size));
+      additions->capacity = capacity;
+    }
+    MinimalTuple copy = static_cast<MinimalTuple>(MemoryContextAlloc(additions->context, tuple->t_len));
+    memcpy(copy, tuple, tuple->t_len);
+    additions->tuples[ordinal] = copy;
+    additions->bytes += tuple->t_len + sizeof(MinimalTuple);
+  }
+  ++additions->count;
+  ++additions->live;
+  return ordinal;
+}
+
+void AdditionsReplace(Additions *additions, int64 ordinal, MinimalTuple tuple) {
+  Assert(AdditionsInMemory(additions) && ordinal < additions->count);
+  MinimalTuple old = additions->tuples[ordinal];
+  MinimalTuple copy = nullptr;
+  if (tuple != nullptr) {
+    copy = static_cast<MinimalTuple>(MemoryContextAlloc(additions->context, tuple->t_len));
+    memcpy(copy, tuple, tuple->t_len);
+    additions->bytes += tuple->t_len;
+    ++additions->live;
+  }
+  additions->tuples[ordinal] = copy;
+  if (old != nullptr) {
+    additions->bytes -= old->t_len;
+    --additions->live;
+    pfree(old);
+  }
+}
+
+MinimalTuple AdditionsFetch(const Additions *additions, int64 ordinal, AdditionsCursor *cursor) {
+  if (ordinal < 0 || ordinal >= additions->count) return nullptr;
+  return AdditionsInMemory(additions) ? additions->tuples[ordinal] : FetchSpilled(additions, ordinal, cursor);
+}
+
+void AdditionsCursorEnd(AdditionsCursor *cursor) {
+  if (cursor->buffer != nullptr) pfree(cursor->buffer);
+  *cursor = {};
+}
+
+void AdditionsEnd(Additions *additions) {
+  if (additions->rows != nullptr) BufFileClose(additions->rows);
+  if (additions->offsets != nullptr) BufFileClose(additions->offsets);
+  additions->rows = additions->offsets = nullptr;
+}
+
+void SyntheticTid(int64 ordinal, ItemPointer tid) {
+  ItemPointerSet(tid, kFirstSyntheticBlock + static_cast<BlockNumber>(ordinal / kOrdinalsPerBlock),
+                 static_cast<OffsetNumber>(ordinal % kOrdinalsPerBlock + 1));
+}
+
+int64 SyntheticOrdinal(const ItemPointerData *tid) {
+  return static_cast<int64>(ItemPointerGetBlockNumberNoCheck(tid) - kFirstSyntheticBlock) * kOrdinalsPerBlock +
+         ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+}
+
+bool AdditionsStore(const Additions *additions, int64 ordinal, AdditionsCursor *cursor, Relation rel,
+                    TupleTableSlot *slot) {
+  MinimalTuple tuple = AdditionsFetch(additions, ordinal, cursor);
+  if (tuple == nullptr) return false;
+  HeapTupleData heap_tuple = {};
+  heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+  heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
+  ExecClearTuple(slot);
+  heap_deform_tuple(&heap_tuple, RelationGetDescr(rel), slot->tts_values, slot->tts_isnull);
+  ExecStoreVirtualTuple(slot);
+  SyntheticTid(ordinal, &slot->tts_tid);
+  slot->tts_tableOid = RelationGetRelid(rel);
+  return true;
+}
+
+}  // namespace pgstream

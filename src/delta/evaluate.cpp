@@ -1,0 +1,76 @@
+// Running queries inside reads and folds; see evaluate.hpp.
+#include "delta/evaluate.hpp"
+
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "tcop/dest.h"
+#include "utils/queryenvironment.h"
+}
+
+namespace pgstream {
+
+void EnterOwnerScope(Oid owner, OwnerScope *scope) {
+  GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
+  SetUserIdAndSecContext(owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
+  scope->guc_level = NewGUCNestLevel();
+  (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+}
+
+void LeaveOwnerScope(const OwnerScope *scope) {
+  AtEOXact_GUC(false, scope->guc_level);
+  SetUserIdAndSecContext(scope->saved_user, scope->saved_context);
+}
+
+namespace {
+
+struct VisitingReceiver {
+  DestReceiver base;
+  RowVisitor visit;
+  void *argument;
+  uint64 rows;
+};
+
+bool ReceiveRow(TupleTableSlot *slot, DestReceiver *self) {
+  auto *receiver = reinterpret_cast<VisitingReceiver *>(self);
+  receiver->visit(slot, receiver->argument);
+  ++receiver->rows;
+  return true;
+}
+
+void Startup(DestReceiver *, int, TupleDesc) {}
+void Nothing(DestReceiver *) {}
+
+}  // namespace
+
+uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit,
+                void *argument) {
+  Query *copy = static_cast<Query *>(copyObjectImpl(query));
+  AcquireRewriteLocks(copy, true, false);
+  List *rewritten = QueryRewrite(copy);
+  if (list_length(rewritten) != 1) elog(ERROR, "unexpected rewrite result for the query of a stream table");
+
+  PushActiveSnapshot(snapshot);
+  PlannedStmt *plan = pg_plan_query(linitial_node(Query, rewritten), "pg_stream", 0, nullptr);
+
+  VisitingReceiver receiver = {};
+  receiver.base.receiveSlot = ReceiveRow;
+  receiver.base.rStartup = Startup;
+  receiver.base.rShutdown = Nothing;
+  receiver.base.rDestroy = Nothing;
+  receiver.base.mydest = DestNone;
+  receiver.visit = visit;
+  receiver.argument = argument;
+
+  QueryDesc *query_desc = compat::MakeQueryDesc(plan, "pg_stream", snapshot, &receiver.base, environment);
+  ExecutorStart(query_desc, 0);
+  compat::RunExecutor(query_desc);
+  ExecutorFinish(query_desc);
+  ExecutorEnd(query_desc);
+  FreeQueryDesc(query_desc);
+  PopActiveSnapshot();
+  return receiver.rows;
+}
+
+}  // namespace pgstream

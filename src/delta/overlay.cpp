@@ -1,0 +1,282 @@
+// The backend's cache of overlays; see overlay.hpp.
+//
+// An overlay is found again by the exact identity of the snapshot it was built for. For a later snapshot the newest idle
+// one is extended. A handful of idle ones is kept per stream table.
+#include "delta/overlay.hpp"
+
+#include "delta/overlay_build.hpp"
+
+extern "C" {
+#include "lib/ilist.h"
+#include "storage/predicate.h"
+#include "utils/timestamp.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+constexpr int kIdlePerStream = 3;
+constexpr int kIdleInAll = 64;
+
+// What makes two snapshots of one backend see the same rows.
+struct SnapshotIdentity {
+  TransactionId xmin, xmax;
+  uint32 nxip;
+  int32 nsubxip;
+  bool suboverflowed, recovery;
+  TransactionId *xids;  // xip, then subxip
+  uint64 completion_count;
+  uint64 own_xid;
+  CommandId command;  // matters only when there are own writes
+};
+
+struct CachedOverlay {
+  dlist_node link;  // of `overlays`, most recently used first
+  Oid relid;
+  BuiltOverlay *built;
+  SnapshotIdentity identity;
+  LocalTransactionId locked_in;  // transaction in which we hold the log's locks
+  LocalTransactionId built_in;   // transaction in which the log was last visited
+};
+
+dlist_head overlays = DLIST_STATIC_INIT(overlays);
+MemoryContext overlay_cache_context = nullptr;
+List *reports = NIL;  // of OverlayReport *
+
+void NoteIdentity(SnapshotIdentity *identity, Snapshot snapshot) {
+  if (identity->xids != nullptr) pfree(identity->xids);
+  identity->xmin = snapshot->xmin;
+  identity->xmax = snapshot->xmax;
+  identity->nxip = snapshot->xcnt;
+  identity->nsubxip = Max(snapshot->subxcnt, 0);
+  identity->suboverflowed = snapshot->suboverflowed;
+  identity->recovery = snapshot->takenDuringRecovery;
+  identity->xids = static_cast<TransactionId *>(MemoryContextAlloc(
+      overlay_cache_context, sizeof(TransactionId) * Max(identity->nxip + identity->nsubxip, 1U)));
+  if (identity->nxip > 0) memcpy(identity->xids, snapshot->xip, sizeof(TransactionId) * identity->nxip);
+  if (identity->nsubxip > 0)
+    memcpy(identity->xids + identity->nxip, snapshot->subxip, sizeof(TransactionId) * identity->nsubxip);
+  identity->completion_count = snapshot->snapXactCompletionCount;
+  identity->own_xid = OwnTransactionId();
+  identity->command = snapshot->curcid;
+}
+
+bool IsIdentity(const SnapshotIdentity *identity, Snapshot snapshot, uint64 own_xid) {
+  if (identity->own_xid != own_xid || (own_xid != 0 && identity->command != snapshot->curcid)) return false;
+  if (identity->xmin != snapshot->xmin || identity->xmax != snapshot->xmax || identity->nxip != snapshot->xcnt ||
+      identity->recovery != snapshot->takenDuringRecovery)
+    return false;
+  // No transaction has completed since: procarray.c itself reuses snapshots on this condition.
+  if (identity->completion_count != 0 && identity->completion_count == snapshot->snapXactCompletionCount) return true;
+  return identity->nsubxip == Max(snapshot->subxcnt, 0) && identity->suboverflowed == snapshot->suboverflowed &&
+         (identity->nxip == 0 ||
+          memcmp(identity->xids, snapshot->xip, sizeof(TransactionId) * identity->nxip) == 0) &&
+         (identity->nsubxip == 0 || memcmp(identity->xids + identity->nxip, snapshot->subxip,
+                                           sizeof(TransactionId) * identity->nsubxip) == 0);
+}
+
+void Drop(CachedOverlay *cached) {
+  dlist_delete(&cached->link);
+  MemoryContextDelete(cached->built->overlay.context);
+  if (cached->identity.xids != nullptr) pfree(cached->identity.xids);
+  pfree(cached);
+}
+
+void TrimIdle(Oid relid) {
+  int of_stream = 0, in_all = 0;
+  dlist_mutable_iter iter;
+  dlist_foreach_modify(iter, &overlays) {
+    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+    if (cached->built->overlay.holders > 0) continue;
+    if ((cached->relid == relid && ++of_stream > kIdlePerStream) || ++in_all > kIdleInAll) Drop(cached);
+  }
+}
+
+CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid) {
+  dlist_iter iter;
+  dlist_foreach(iter, &overlays) {
+    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+    if (cached->relid == relid && IsIdentity(&cached->identity, snapshot, own_xid)) return cached;
+  }
+  return nullptr;
+}
+
+CachedOverlay *FindExtendable(Relation rel, const Stream *stream, Snapshot snapshot) {
+  const uint64 own_xid = OwnTransactionId();
+  dlist_iter iter;
+  dlist_foreach(iter, &overlays) {
+    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+    if (cached->relid != stream->relid || cached->built->overlay.holders > 0) continue;
+    if (own_xid != 0 && cached->identity.own_xid == own_xid && cached->identity.command > snapshot->curcid) continue;
+    if (CanExtend(cached->built, rel, stream, snapshot)) return cached;
+  }
+  return nullptr;
+}
+
+void LockLogs(const Stream *stream) {
+  for (int i = 0; i < stream->nsources; ++i)
+    if (OidIsValid(stream->sources[i].segments[0])) LockLog(&stream->sources[i]);
+}
+
+OverlayReport *ReportFor(Oid relid) {
+  ListCell *cell;
+  foreach (cell, reports) {
+    auto *report = static_cast<OverlayReport *>(lfirst(cell));
+    if (report->relid == relid) return report;
+  }
+  const MemoryContext saved = MemoryContextSwitchTo(overlay_cache_context);
+  auto *report = static_cast<OverlayReport *>(palloc0(sizeof(OverlayReport)));
+  report->relid = relid;
+  reports = lappend(reports, report);
+  MemoryContextSwitchTo(saved);
+  return report;
+}
+
+// Hands out what an acquisition found, and notes it for EXPLAIN.
+Overlay *HandOut(CachedOverlay *cached) {
+  BuiltOverlay *built = cached->built;
+  OverlayReport *report = ReportFor(cached->relid);
+  report->merged = built->merges;
+  report->strategy = built->overlay.strategy;
+  report->reason = built->overlay.reason;
+  report->statistics = built->overlay.statistics;
+  report->data_timestamp = built->frontier != nullptr ? built->frontier->data_timestamp : 0;
+  ++report->reads;
+  dlist_move_head(&overlays, &cached->link);
+  if (!built->merges) return nullptr;
+  ++built->overlay.holders;
+  return &built->overlay;
+}
+
+// Takes an idle overlay out of the cache and brings it up to the snapshot. On error it is simply gone.
+CachedOverlay *Extend(CachedOverlay *cached, Relation rel, const Stream *stream, Snapshot snapshot) {
+  dlist_delete(&cached->link);
+  MemoryContextSetParent(cached->built->overlay.context, CurrentMemoryContext);
+  ExtendOverlay(cached->built, rel, stream, snapshot);
+  MemoryContextSetParent(cached->built->overlay.context, overlay_cache_context);
+  dlist_push_head(&overlays, &cached->link);
+  cached->built->overlay.statistics.from_cache = false;
+  cached->built->overlay.statistics.extended = true;
+  return cached;
+}
+
+CachedOverlay *Build(Relation rel, const Stream *stream, Snapshot snapshot) {
+  BuiltOverlay *built = BuildOverlay(rel, stream, snapshot, false);
+  auto *cached =
+      static_cast<CachedOverlay *>(MemoryContextAllocZero(overlay_cache_context, sizeof(CachedOverlay)));
+  cached->relid = stream->relid;
+  cached->built = built;
+  MemoryContextSetParent(built->overlay.context, overlay_cache_context);
+  dlist_push_head(&overlays, &cached->link);
+  return cached;
+}
+
+void DropOverlaysWithOwnWrites() {
+  dlist_mutable_iter iter;
+  dlist_foreach_modify(iter, &overlays) {
+    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+    if (cached->identity.own_xid == 0) continue;
+    if (cached->built->overlay.holders > 0) {
+      // A scan of the aborted subtransaction's parent may still read it; it must only not be found again.
+      cached->identity.xmin = cached->identity.xmax = InvalidTransactionId;
+      cached->built->extendable = false;
+    } else {
+      Drop(cached);
+    }
+  }
+}
+
+void EndOfTransaction(XactEvent event, void *) {
+  if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PREPARE &&
+      event != XACT_EVENT_ABORT && event != XACT_EVENT_PARALLEL_ABORT)
+    return;
+  dlist_mutable_iter iter;
+  dlist_foreach_modify(iter, &overlays) {
+    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+    cached->built->overlay.holders = 0;
+    // Temporary files are not kept for a next transaction that may never come.
+    if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax))
+      Drop(cached);
+  }
+  if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PARALLEL_COMMIT) DropOverlaysWithOwnWrites();
+  TrimIdle(InvalidOid);
+}
+
+void EndOfSubtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void *) {
+  if (event == SUBXACT_EVENT_ABORT_SUB) DropOverlaysWithOwnWrites();
+}
+
+}  // namespace
+
+Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
+  Assert(IsMVCCSnapshot(snapshot));
+  const LocalTransactionId transaction = compat::CurrentLocalTransactionId();
+  CachedOverlay *cached = FindExact(stream->relid, snapshot, OwnTransactionId());
+  if (cached == nullptr || cached->locked_in != transaction) {
+    LockLogs(stream);
+    // Taking a lock may have brought news of the catalogs.
+    stream = LookupStream(stream->relid);
+    if (stream == nullptr)
+      ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                      errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
+  }
+  const bool must_visit = IsolationIsSerializable();
+  if (cached != nullptr && cached->built->stream_generation == stream->generation &&
+      cached->built->storage == compat::StorageNumber(rel) && (!must_visit || cached->built_in == transaction)) {
+    cached->locked_in = transaction;
+    cached->built->overlay.statistics.from_cache = true;
+    return HandOut(cached);
+  }
+
+  // Under SERIALIZABLE the first read of a transaction visits the whole log: the conflict checks come with the visit.
+  cached = must_visit ? nullptr : FindExtendable(rel, stream, snapshot);
+  cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);
+  NoteIdentity(&cached->identity, snapshot);
+  cached->locked_in = cached->built_in = transaction;
+  Overlay *overlay = HandOut(cached);
+  TrimIdle(stream->relid);
+  return overlay;
+}
+
+void ReleaseOverlay(Overlay *overlay) {
+  if (overlay->holders > 0) --overlay->holders;
+}
+
+Overlay *FindOverlayOfAddition(Oid relid, ItemPointer tid) {
+  const int64 ordinal = SyntheticOrdinal(tid);
+  Overlay *idle = nullptr;
+  dlist_iter iter;
+  dlist_foreach(iter, &overlays) {
+    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+    if (cached->relid != relid || !cached->built->merges || ordinal >= cached->built->overlay.additions.count) continue;
+    if (cached->built->overlay.holders > 0) return &cached->built->overlay;
+    if (idle == nullptr) idle = &cached->built->overlay;
+  }
+  return idle;
+}
+
+const OverlayReport *LastOverlayReport(Oid relid) {
+  ListCell *cell;
+  foreach (cell, reports) {
+    auto *report = static_cast<OverlayReport *>(lfirst(cell));
+    if (report->relid != relid || report->reads == 0) continue;
+    report->frontier_age_ms =
+        report->data_timestamp != 0 ? (GetCurrentTimestamp() - report->data_timestamp) / 1000.0 : 0;
+    return report;
+  }
+  return nullptr;
+}
+
+void ResetOverlayReports() {
+  list_free_deep(reports);
+  reports = NIL;
+}
+
+void InitOverlayCache() {
+  overlay_cache_context = AllocSetContextCreate(TopMemoryContext, "pg_stream overlays", ALLOCSET_DEFAULT_SIZES);
+  RegisterXactCallback(EndOfTransaction, nullptr);
+  RegisterSubXactCallback(EndOfSubtransaction, nullptr);
+}
+
+}  // namespace pgstream

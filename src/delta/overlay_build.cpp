@@ -1,0 +1,247 @@
+// Log to overlay; see overlay_build.hpp.
+#include "delta/overlay_build.hpp"
+
+#include "delta/evaluate.hpp"
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "executor/nodeHash.h"
+#include "portability/instr_time.h"
+}
+
+namespace pgstream {
+
+uint64 OwnTransactionId() { return U64FromFullTransactionId(GetTopFullTransactionIdIfAny()); }
+
+namespace {
+
+constexpr int kRecordsPerMemoryCheck = 16;
+
+struct PendingVisit {
+  BuiltOverlay *built;
+  Relation rel;
+  const Stream *stream;
+  bool for_fold;
+  bool extending;
+  SnapshotView seen;  // when extending: what the earlier snapshot saw
+  uint64 seen_own_xid;
+  int64 seen_own_sequence;
+  uint64 own_xid;
+  int64 own_sequence;
+  const char *recompute_reason;
+  int64 records;
+  Size memory_limit;
+};
+
+bool SeenBefore(const PendingVisit *visit, const LogRecord *record) {
+  if (!visit->extending) return false;
+  if (visit->seen_own_xid != 0 && record->xid == visit->seen_own_xid)
+    return record->sequence <= visit->seen_own_sequence;
+  return Sees(visit->seen, record->xid);
+}
+
+void VisitRecord(const LogRecord *record, void *argument) {
+  auto *visit = static_cast<PendingVisit *>(argument);
+  BuiltOverlay *built = visit->built;
+  if (visit->own_xid != 0 && record->xid == visit->own_xid)
+    visit->own_sequence = Max(visit->own_sequence, record->sequence);
+  if (Covers(built->frontier->frontier, record->xid, record->sequence)) return;
+  if (SeenBefore(visit, record)) return;
+
+  ++visit->records;
+  if (record->kind != 'c') {
+    visit->recompute_reason = "a source was truncated";
+    return;
+  }
+  BatchDecoder decoder;
+  if (decoder.Open(record->batch, record->batch_size) != BatchStatus::kOk)
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("invalid change log record of stream table \"%s\"",
+                                                            RelationGetRelationName(visit->rel))));
+  built->overlay.statistics.pending_changes += decoder.nrows();
+  if (visit->recompute_reason != nullptr) return;
+  if (built->operations == nullptr) {
+    visit->recompute_reason = visit->stream->plan->reason;
+    return;
+  }
+  if (built->delta == nullptr)
+    built->delta = built->operations->begin(&built->overlay, visit->rel, visit->stream, visit->for_fold);
+  built->operations->apply(built->delta, record);
+  if (visit->records % kRecordsPerMemoryCheck == 0 &&
+      MemoryContextMemAllocated(built->overlay.context, true) > visit->memory_limit)
+    visit->recompute_reason = "the pending changes exceed hash_mem";
+}
+
+void AddRecomputedRow(TupleTableSlot *slot, void *argument) {
+  auto *additions = static_cast<Additions *>(argument);
+  bool should_free;
+  MinimalTuple tuple = ExecFetchSlotMinimalTuple(slot, &should_free);
+  AdditionsAppend(additions, tuple);
+  if (should_free) pfree(tuple);
+}
+
+// Answers by the query itself: no base row counts, every row of the result is an addition.
+void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, const char *reason) {
+  Overlay *overlay = &built->overlay;
+  built->extendable = false;
+  built->merges = true;
+  if (built->delta != nullptr) {
+    // What the delta had put together is void; its memory goes with the overlay.
+    overlay->mask.Free();
+    AdditionsEnd(&overlay->additions);
+    AdditionsInit(&overlay->additions, overlay->context, overlay->additions.limit);
+  }
+  overlay->masks_all = true;
+  overlay->strategy = stream->plan->strategy == Strategy::RecomputeAlways ? Strategy::RecomputeAlways : Strategy::Recompute;
+  overlay->reason = reason;
+  const MemoryContext work =
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream recompute", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext saved = MemoryContextSwitchTo(work);
+  RunQuery(stream->plan->query, snapshot, nullptr, AddRecomputedRow, &overlay->additions);
+  MemoryContextSwitchTo(saved);
+  MemoryContextDelete(work);
+}
+
+// Why base and log cannot answer together, whatever is pending; nullptr when they can.
+const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream) {
+  if (stream->plan->strategy == Strategy::RecomputeAlways) return stream->plan->reason;
+  if (built->frontier == nullptr) return "the stream table is not populated";
+  if (built->frontier->version != stream->version) return "the stream table must be rebuilt by its next refresh";
+  for (int i = 0; i < stream->nsources; ++i) {
+    const StreamSource *source = &stream->sources[i];
+    if (!OidIsValid(source->segments[0])) return "a source is not captured";
+    if (built->frontier->fold_number < source->log_start) return "the snapshot is older than the change log";
+    Relation rel = try_relation_open(source->relid, AccessShareLock);
+    if (rel == nullptr) return "a source is gone";
+    const bool intact = CaptureIsIntact(rel);
+    relation_close(rel, NoLock);
+    if (!intact) return "a source is no longer captured";
+  }
+  return nullptr;
+}
+
+void *AllocateMask(void *context, size_t size) {
+  return MemoryContextAllocHuge(static_cast<MemoryContext>(context), size);
+}
+void ReleaseMask(void *, void *memory) { pfree(memory); }
+
+const DeltaOperations *OperationsFor(Strategy strategy) {
+  switch (strategy) {
+    case Strategy::Rows:
+      return &kRowsDelta;
+    case Strategy::Groups:
+      return &kGroupsDelta;
+    case Strategy::Recompute:
+    case Strategy::RecomputeAlways:
+      break;
+  }
+  return nullptr;
+}
+
+// Reads what is pending under snapshot (and was not seen before, when extending) and finishes mask and additions.
+void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
+  BuiltOverlay *built = visit->built;
+  const Stream *stream = visit->stream;
+  instr_time start, end;
+  INSTR_TIME_SET_CURRENT(start);
+  for (int i = 0; i < stream->nsources; ++i)
+    if (LogHasPages(&stream->sources[i]))
+      ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
+  if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
+    visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
+    built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
+  }
+  if (visit->recompute_reason != nullptr) Recompute(built, stream, snapshot, visit->recompute_reason);
+  built->overlay.statistics.masked = built->overlay.masks_all ? -1 : static_cast<int64>(built->overlay.mask.count());
+  built->overlay.statistics.added = built->overlay.additions.live;
+  INSTR_TIME_SET_CURRENT(end);
+  INSTR_TIME_SUBTRACT(end, start);
+  built->overlay.statistics.build_ms = INSTR_TIME_GET_MILLISEC(end);
+}
+
+void NoteSnapshot(BuiltOverlay *built, Snapshot snapshot, int64 own_sequence) {
+  built->view = ViewOfSnapshot(snapshot, built->overlay.context);
+  built->own_xid = OwnTransactionId();
+  built->own_sequence = own_sequence;
+}
+
+}  // namespace
+
+BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold) {
+  const MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream overlay", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext saved = MemoryContextSwitchTo(context);
+  auto *built = static_cast<BuiltOverlay *>(palloc0(sizeof(BuiltOverlay)));
+  Overlay *overlay = &built->overlay;
+  overlay->relid = RelationGetRelid(rel);
+  overlay->context = context;
+  overlay->strategy = stream->plan->strategy;
+  const MaskAllocator allocator = {AllocateMask, ReleaseMask, context};
+  overlay->mask.Init(allocator, MaxHeapTuplesPerPage);
+  AdditionsInit(&overlay->additions, context, get_hash_memory_limit());
+  built->stream_generation = stream->generation;
+  built->storage = compat::StorageNumber(rel);
+  built->operations = OperationsFor(stream->plan->strategy);
+  built->positions = static_cast<LogPosition **>(palloc0(sizeof(LogPosition *) * Max(stream->nsources, 1)));
+  for (int i = 0; i < stream->nsources; ++i) built->positions[i] = NewLogPosition(context);
+  built->frontier = ReadFrontier(overlay->relid, snapshot, context);
+  MemoryContextSwitchTo(saved);
+
+  OwnerScope scope;
+  EnterOwnerScope(stream->owner, &scope);
+  PendingVisit visit = {};
+  visit.built = built;
+  visit.rel = rel;
+  visit.stream = stream;
+  visit.for_fold = for_fold;
+  visit.own_xid = OwnTransactionId();
+  visit.memory_limit = get_hash_memory_limit();
+  const char *why_not = WhyNotMergeable(built, stream);
+  if (why_not != nullptr) {
+    Recompute(built, stream, snapshot, why_not);
+    overlay->statistics.masked = -1;
+    overlay->statistics.added = overlay->additions.live;
+  } else {
+    built->extendable = true;
+    if (visit.own_xid != 0 && built->frontier->frontier.own_xid == visit.own_xid)
+      visit.own_sequence = built->frontier->frontier.own_seq;
+    ApplyPending(&visit, snapshot);
+  }
+  LeaveOwnerScope(&scope);
+  NoteSnapshot(built, snapshot, visit.own_sequence);
+  return built;
+}
+
+bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
+  if (!built->extendable || built->stream_generation != stream->generation) return false;
+  if (built->storage != compat::StorageNumber(rel)) return false;
+  const MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream extension check", ALLOCSET_SMALL_SIZES);
+  const FrontierRow *frontier = ReadFrontier(RelationGetRelid(rel), snapshot, context);
+  const bool can = frontier != nullptr && frontier->version == built->frontier->version &&
+                   frontier->fold_number == built->frontier->fold_number &&
+                   Includes(ViewOfSnapshot(snapshot, context), built->view) && WhyNotMergeable(built, stream) == nullptr;
+  MemoryContextDelete(context);
+  return can;
+}
+
+void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
+  OwnerScope scope;
+  EnterOwnerScope(stream->owner, &scope);
+  PendingVisit visit = {};
+  visit.built = built;
+  visit.rel = rel;
+  visit.stream = stream;
+  visit.extending = true;
+  visit.seen = built->view;
+  visit.seen_own_xid = built->own_xid;
+  visit.seen_own_sequence = built->own_sequence;
+  visit.own_xid = OwnTransactionId();
+  visit.own_sequence = visit.own_xid != 0 && visit.own_xid == built->own_xid ? built->own_sequence : 0;
+  visit.memory_limit = get_hash_memory_limit();
+  ApplyPending(&visit, snapshot);
+  LeaveOwnerScope(&scope);
+  pfree(const_cast<uint64_t *>(built->view.xip));
+  NoteSnapshot(built, snapshot, visit.own_sequence);
+}
+
+}  // namespace pgstream

@@ -1,0 +1,42 @@
+// Building an overlay from the logs under one snapshot, and extending it to a later one.
+//
+// Promises: an error leaves no half-built overlay in any cache: what is being built hangs off the caller's context until
+// it is complete. Refuses: to decide when to build (overlay.cpp and the fold do).
+#pragma once
+
+#include "capture/change_log.hpp"
+#include "capture/frontier.hpp"
+#include "delta/overlay.hpp"
+#include "delta/strategy.hpp"
+
+namespace pgstream {
+
+// An overlay with what is needed to extend it. `merges` false: nothing is pending and `overlay` says nothing.
+struct BuiltOverlay {
+  Overlay overlay;
+  bool merges;
+  bool extendable;
+  uint64 stream_generation;
+  Oid storage;            // of the base, whose TIDs the mask holds
+  FrontierRow *frontier;  // nullptr: none was visible
+  SnapshotView view;      // what the snapshot saw, without the own transaction
+  uint64 own_xid;         // of the building transaction, 0 when it had none
+  int64 own_sequence;     // its latest record that was seen
+  LogPosition **positions;  // one a source
+  const DeltaOperations *operations;
+  Delta *delta;  // nullptr until a change is pending
+};
+
+// Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin.
+BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold);
+
+// True when the overlay of an earlier snapshot can be brought up to snapshot instead of built anew.
+bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);
+
+// Brings it up to snapshot, in place. The caller has taken it out of any cache; nobody holds it.
+void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);
+
+// The 64-bit id of the current top-level transaction, 0 when it has none.
+uint64 OwnTransactionId();
+
+}  // namespace pgstream

@@ -1,0 +1,98 @@
+// Access to the extension's catalogs; see catalog.hpp.
+#include "pg/catalog.hpp"
+
+namespace pgstream {
+
+Oid CatalogRelationId(const char *name) {
+  const Oid schema = get_namespace_oid(kSchema, true);
+  return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+Oid ExtensionOwner() {
+  const Oid relid = CatalogRelationId("pgs_stream");
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+  if (!HeapTupleIsValid(tuple))
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"pg_stream\" is not installed in this database"),
+                    errhint("Use CREATE EXTENSION pg_stream.")));
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+  ReleaseSysCache(tuple);
+  return owner;
+}
+
+bool BeginCatalogScan(CatalogScan *scan, const char *catalog, const char *index, AttrNumber column, Oid key,
+                      Snapshot snapshot, LOCKMODE lock) {
+  const Oid relid = CatalogRelationId(catalog);
+  if (!OidIsValid(relid)) return false;
+  scan->rel = try_relation_open(relid, lock);
+  if (scan->rel == nullptr) return false;
+  scan->lock = lock;
+  const Oid index_oid = index != nullptr ? CatalogRelationId(index) : InvalidOid;
+  ScanKeyData scan_key[1];
+  ScanKeyInit(&scan_key[0], column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(key));
+  scan->scan = systable_beginscan(scan->rel, index_oid, OidIsValid(index_oid), snapshot, 1, scan_key);
+  return true;
+}
+
+HeapTuple NextCatalogTuple(CatalogScan *scan) { return systable_getnext(scan->scan); }
+
+void EndCatalogScan(CatalogScan *scan) {
+  systable_endscan(scan->scan);
+  // A row that was changed keeps its catalog's lock to the end of the transaction, as for any table.
+  relation_close(scan->rel, scan->lock == AccessShareLock ? AccessShareLock : NoLock);
+}
+
+Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column, bool *isnull) {
+  bool null;
+  const Datum value = heap_getattr(tuple, column, RelationGetDescr(scan->rel), &null);
+  if (isnull != nullptr) *isnull = null;
+  return value;
+}
+
+int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key) {
+  CatalogScan scan;
+  int deleted = 0;
+  if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return 0;
+  while (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    CatalogTupleDelete(scan.rel, &tuple->t_self);
+    ++deleted;
+  }
+  EndCatalogScan(&scan);
+  return deleted;
+}
+
+bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
+                      const Datum *values, const bool *nulls) {
+  CatalogScan scan;
+  bool found = false;
+  if (!BeginCatalogScan(&scan, catalog, index, 1, key, nullptr, RowExclusiveLock)) return false;
+  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    const TupleDesc desc = RelationGetDescr(scan.rel);
+    Datum *new_values = static_cast<Datum *>(palloc0(sizeof(Datum) * desc->natts));
+    bool *new_nulls = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
+    bool *replace = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
+    for (int i = 0; i < n; ++i) {
+      new_values[columns[i] - 1] = values[i];
+      new_nulls[columns[i] - 1] = nulls != nullptr && nulls[i];
+      replace[columns[i] - 1] = true;
+    }
+    HeapTuple changed = heap_modify_tuple(tuple, desc, new_values, new_nulls, replace);
+    CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
+    found = true;
+  }
+  EndCatalogScan(&scan);
+  return found;
+}
+
+List *ConsumersOf(Oid source) {
+  CatalogScan scan;
+  List *consumers = NIL;
+  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_source_idx", pgs_dependency::source_relid, source,
+                        nullptr, AccessShareLock))
+    return NIL;
+  while (HeapTuple tuple = NextCatalogTuple(&scan))
+    consumers = lappend_oid(consumers, DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::relid, nullptr)));
+  EndCatalogScan(&scan);
+  return consumers;
+}
+
+}  // namespace pgstream

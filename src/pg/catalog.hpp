@@ -1,0 +1,65 @@
+// The catalogs of the extension (schema pgstream), read and written directly.
+//
+// Promises: every lookup tolerates that the extension is not there (or is being dropped): it then finds nothing. Writes
+// are ordinary transactional ones. Refuses: to cache anything (pg/stream.hpp does).
+#pragma once
+
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+inline constexpr const char *kSchema = "pgstream";
+
+// The OID of a catalog or index of the extension, InvalidOid when there is none.
+Oid CatalogRelationId(const char *name);
+// Owner of the extension's catalogs, under whom change logs are created.
+Oid ExtensionOwner();
+
+// A forward scan over a catalog by equality of its leading oid column(s), through the index named (or the whole table
+// when index is nullptr). snapshot: nullptr for a catalog snapshot.
+struct CatalogScan {
+  Relation rel;
+  SysScanDesc scan;
+  LOCKMODE lock;
+};
+// False (and nothing to end) when the catalog does not exist.
+bool BeginCatalogScan(CatalogScan *scan, const char *catalog, const char *index, AttrNumber column, Oid key,
+                      Snapshot snapshot, LOCKMODE lock);
+HeapTuple NextCatalogTuple(CatalogScan *scan);
+void EndCatalogScan(CatalogScan *scan);
+
+// Column of a catalog tuple; *isnull may be nullptr for NOT NULL columns.
+Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column, bool *isnull);
+
+// Deletes every row of a catalog whose column (through the index named) equals key. Returns their number.
+int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key);
+
+// Column numbers.
+namespace pgs_stream {
+inline constexpr AttrNumber relid = 1, id = 2, refresh_mode = 3, schedule = 4, status = 5, version = 6, key_index = 7,
+                            last_refresh_at = 8, consecutive_errors = 9;
+inline constexpr int natts = 9;
+}  // namespace pgs_stream
+namespace pgs_frontier {
+inline constexpr AttrNumber relid = 1, version = 2, fold_number = 3, frontier = 4, own_xid = 5, own_sequence = 6,
+                            data_timestamp = 7;
+inline constexpr int natts = 7;
+}  // namespace pgs_frontier
+namespace pgs_dependency {
+inline constexpr AttrNumber relid = 1, source_relid = 2, columns = 3, log_start = 4;
+inline constexpr int natts = 4;
+}  // namespace pgs_dependency
+namespace pgs_log {
+inline constexpr AttrNumber source_relid = 1, segments = 2, columns = 3, captured_by = 4;
+inline constexpr int natts = 4;
+}  // namespace pgs_log
+
+// Updates columns of the (one) row of a catalog whose first column is key: pairs (column, value) for n columns.
+// Returns false when there is no such row.
+bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
+                      const Datum *values, const bool *nulls);
+
+// The stream tables that read a source, as an OID list (catalog snapshot).
+List *ConsumersOf(Oid source);
+
+}  // namespace pgstream

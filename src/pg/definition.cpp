@@ -1,0 +1,73 @@
+// The definition as a rule; see definition.hpp.
+#include "pg/definition.hpp"
+
+extern "C" {
+#include "catalog/pg_depend.h"
+#include "lib/stringinfo.h"
+#include "rewrite/prs2lock.h"
+#include "rewrite/rewriteDefine.h"
+#include "rewrite/rewriteSupport.h"
+}
+
+namespace pgstream {
+
+// Runs with only the system schema in the search path from here to the matching AtEOXact_GUC: names are then deparsed
+// qualified and read back alike.
+static int BeginQualifiedNames() {
+  const int level = NewGUCNestLevel();
+  (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+  return level;
+}
+
+char *DeparseQuery(const Query *query, bool pretty) {
+  const int level = BeginQualifiedNames();
+  char *text = pg_get_querydef(static_cast<Query *>(copyObjectImpl(query)), pretty);
+  AtEOXact_GUC(false, level);
+  return text;
+}
+
+void StoreDefinition(Relation rel, const Query *query) {
+  const int level = BeginQualifiedNames();
+  StringInfoData text;
+  initStringInfo(&text);
+  appendStringInfo(&text, "CREATE RULE %s AS ON INSERT TO %s.%s DO INSTEAD %s", kDefinitionRule,
+                   quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
+                   quote_identifier(RelationGetRelationName(rel)),
+                   pg_get_querydef(static_cast<Query *>(copyObjectImpl(query)), false));
+  List *parsed = raw_parser(text.data, RAW_PARSE_DEFAULT);
+  RawStmt *raw = linitial_node(RawStmt, parsed);
+  const ObjectAddress rule = DefineRule(castNode(RuleStmt, raw->stmt), text.data);
+  AtEOXact_GUC(false, level);
+  CommandCounterIncrement();
+
+  EnableDisableRule(rel, kDefinitionRule, RULE_DISABLED);
+  ObjectAddress table;
+  ObjectAddressSet(table, RelationRelationId, RelationGetRelid(rel));
+  deleteDependencyRecordsForSpecific(RewriteRelationId, rule.objectId, DEPENDENCY_AUTO, RelationRelationId,
+                                     RelationGetRelid(rel));
+  recordDependencyOn(&rule, &table, DEPENDENCY_INTERNAL);
+  CommandCounterIncrement();
+}
+
+// The rule's action carries range table entries for OLD and NEW in front: takes them off again.
+static Query *WithoutOldAndNew(const Query *action) {
+  Query *query = static_cast<Query *>(copyObjectImpl(action));
+  OffsetVarNodes(reinterpret_cast<Node *>(query), -2, 0);
+  query->rtable = list_delete_first_n(query->rtable, 2);
+  return query;
+}
+
+Query *LoadDefinition(Relation rel) {
+  if (rel->rd_rules == nullptr) return nullptr;
+  for (int i = 0; i < rel->rd_rules->numLocks; ++i) {
+    const RewriteRule *rule = rel->rd_rules->rules[i];
+    if (rule->event != CMD_INSERT || !rule->isInstead || rule->enabled != RULE_DISABLED) continue;
+    if (list_length(rule->actions) != 1) continue;
+    const Query *action = linitial_node(Query, rule->actions);
+    if (action->commandType == CMD_SELECT) return WithoutOldAndNew(action);
+  }
+  return nullptr;
+}
+
+}  // namespace pgstream

@@ -1,0 +1,14 @@
+// What the administrator and the session can set, and how the library was loaded.
+#pragma once
+
+namespace pgstream {
+
+// True when the library came in through shared_preload_libraries: only then do its hooks see every statement. Creating
+// or reading a stream table without it is refused rather than half done.
+bool LibraryIsPreloaded();
+// Raises 55000 with the hint to preload the library when it is not.
+void RequirePreload();
+
+void InitSettings(bool preloaded);
+
+}  // namespace pgstream

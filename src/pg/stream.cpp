@@ -1,0 +1,205 @@
+// The backend's cache of stream tables; see stream.hpp.
+#include "pg/stream.hpp"
+
+#include "pg/boundary.hpp"
+#include "pg/catalog.hpp"
+#include "pg/definition.hpp"
+
+extern "C" {
+#include "commands/defrem.h"
+#include "utils/array.h"
+#include "utils/hsearch.h"
+#include "utils/xid8.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+struct CacheEntry {
+  Oid relid;  // hash key
+  bool valid;
+  Stream *stream;  // nullptr: detached
+  MemoryContext context;
+};
+
+HTAB *cache = nullptr;
+MemoryContext cache_context = nullptr;
+// Contexts of entries that were rebuilt while somebody may still look at them; deleted at the end of the transaction.
+List *retired = NIL;
+uint64 generations = 0;
+uint64 invalidations = 0;  // an entry loaded while this moved is not trusted
+
+void ForgetStreams(Datum, Oid relid) {
+  if (cache == nullptr) return;
+  ++invalidations;
+  HASH_SEQ_STATUS status;
+  hash_seq_init(&status, cache);
+  while (auto *entry = static_cast<CacheEntry *>(hash_seq_search(&status))) {
+    if (relid == InvalidOid || entry->relid == relid ||
+        (entry->stream != nullptr && list_member_oid(entry->stream->source_relids, relid)))
+      entry->valid = false;
+  }
+}
+
+void EndOfTransaction(XactEvent event, void *) {
+  if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE) return;
+  ListCell *cell;
+  foreach (cell, retired) MemoryContextDelete(static_cast<MemoryContext>(lfirst(cell)));
+  list_free(retired);
+  retired = NIL;
+}
+
+void CreateCache() {
+  cache_context = AllocSetContextCreate(TopMemoryContext, "pg_stream stream cache", ALLOCSET_DEFAULT_SIZES);
+  HASHCTL control = {};
+  control.keysize = sizeof(Oid);
+  control.entrysize = sizeof(CacheEntry);
+  control.hcxt = cache_context;
+  cache = hash_create("pg_stream streams", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void LoadSource(StreamSource *source, Oid stream_relid) {
+  CatalogScan scan;
+  if (BeginCatalogScan(&scan, "pgs_log", "pgs_log_pkey", pgs_log::source_relid, source->relid, nullptr,
+                       AccessShareLock)) {
+    if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+      ArrayType *segments = DatumGetArrayTypePCopy(CatalogColumn(&scan, tuple, pgs_log::segments, nullptr));
+      const Oid *oids = reinterpret_cast<const Oid *>(ARR_DATA_PTR(segments));
+      const int n = Min(ArrayGetNItems(ARR_NDIM(segments), ARR_DIMS(segments)), kLogSegments);
+      for (int i = 0; i < n; ++i) source->segments[i] = oids[i];
+      source->captured_by = U64FromFullTransactionId(
+          DatumGetFullTransactionId(CatalogColumn(&scan, tuple, pgs_log::captured_by, nullptr)));
+    }
+    EndCatalogScan(&scan);
+  }
+  if (BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_source_idx", pgs_dependency::source_relid,
+                       source->relid, nullptr, AccessShareLock)) {
+    while (HeapTuple tuple = NextCatalogTuple(&scan))
+      if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::relid, nullptr)) == stream_relid)
+        source->log_start = DatumGetInt64(CatalogColumn(&scan, tuple, pgs_dependency::log_start, nullptr));
+    EndCatalogScan(&scan);
+  }
+}
+
+bool CollectRelationsWalker(Node *node, List **relids) {
+  if (node == nullptr) return false;
+  if (IsA(node, Query)) {
+    ListCell *cell;
+    foreach (cell, reinterpret_cast<Query *>(node)->rtable) {
+      const RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+      if (OidIsValid(rte->relid)) *relids = list_append_unique_oid(*relids, rte->relid);
+    }
+    return query_tree_walker(reinterpret_cast<Query *>(node), reinterpret_cast<bool (*)()>(CollectRelationsWalker),
+                             relids, 0);
+  }
+  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(CollectRelationsWalker), relids);
+}
+
+// Every relation the query reads, through views and nested stream tables, so that a reader can lock them all.
+List *RelationsRead(const Query *query) {
+  Query *copy = static_cast<Query *>(copyObjectImpl(query));
+  AcquireRewriteLocks(copy, true, false);
+  List *rewritten = QueryRewrite(copy);
+  List *relids = NIL;
+  ListCell *cell;
+  foreach (cell, rewritten) CollectRelationsWalker(static_cast<Node *>(lfirst(cell)), &relids);
+  foreach (cell, list_copy(relids)) {
+    if (!IsStreamRelid(lfirst_oid(cell))) continue;
+    const Stream *source = LookupStream(lfirst_oid(cell));
+    if (source != nullptr) relids = list_concat_unique_oid(relids, source->source_relids);
+  }
+  return relids;
+}
+
+// Builds the Stream of relid in the current context; nullptr when it is detached.
+Stream *LoadStream(Oid relid) {
+  CatalogScan scan;
+  Stream *stream = nullptr;
+  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock))
+    return nullptr;
+  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    stream = static_cast<Stream *>(palloc0(sizeof(Stream)));
+    stream->relid = relid;
+    stream->generation = ++generations;
+    const char *mode = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr));
+    stream->mode = strcmp(mode, "FULL") == 0 ? RefreshMode::Full : RefreshMode::Differential;
+    stream->version = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr));
+    stream->key_index = DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_stream::key_index, nullptr));
+  }
+  EndCatalogScan(&scan);
+  if (stream == nullptr) return nullptr;
+
+  Relation rel = relation_open(relid, AccessShareLock);
+  stream->owner = rel->rd_rel->relowner;
+  Query *query = LoadDefinition(rel);
+  relation_close(rel, NoLock);
+  if (query == nullptr) return nullptr;
+  stream->plan = PlanDelta(query);
+  stream->source_relids = RelationsRead(query);
+  stream->nsources = stream->plan->nsources;
+  stream->sources = static_cast<StreamSource *>(palloc0(sizeof(StreamSource) * Max(stream->nsources, 1)));
+  for (int i = 0; i < stream->nsources; ++i) {
+    stream->sources[i].relid = stream->plan->sources[i];
+    LoadSource(&stream->sources[i], relid);
+  }
+  return stream;
+}
+
+}  // namespace
+
+bool HasStreamAccessMethod(Relation rel) { return OidIsValid(rel->rd_rel->relam) && IsStreamAccessMethod(rel->rd_rel->relam); }
+
+bool IsStreamAccessMethod(Oid access_method) {
+  // The access method's OID, by name through the syscache; 0 while the extension is not there.
+  return access_method != HEAP_TABLE_AM_OID && access_method == get_table_am_oid(kAccessMethod, true);
+}
+
+bool IsStreamRelid(Oid relid) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+  if (!HeapTupleIsValid(tuple)) return false;
+  const Oid access_method = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relam;
+  ReleaseSysCache(tuple);
+  return OidIsValid(access_method) && IsStreamAccessMethod(access_method);
+}
+
+const Stream *LookupStream(Oid relid) {
+  if (cache == nullptr) CreateCache();
+  bool found;
+  auto *entry = static_cast<CacheEntry *>(hash_search(cache, &relid, HASH_ENTER, &found));
+  if (!found) {
+    entry->valid = false;
+    entry->stream = nullptr;
+    entry->context = nullptr;
+  }
+  if (likely(entry->valid)) return entry->stream;
+
+  // Built aside and linked in when complete: an error leaves the entry invalid and the memory with the caller's.
+  const uint64 invalidations_before = invalidations;
+  MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream stream", ALLOCSET_SMALL_SIZES);
+  MemoryContext saved = MemoryContextSwitchTo(context);
+  Stream *stream = LoadStream(relid);
+  MemoryContextSwitchTo(saved);
+
+  // Loading may have looked up other streams and so moved the entries of the hash table.
+  entry = static_cast<CacheEntry *>(hash_search(cache, &relid, HASH_ENTER, &found));
+  MemoryContextSetParent(context, cache_context);
+  if (found && entry->context != nullptr) {
+    saved = MemoryContextSwitchTo(cache_context);
+    retired = lappend(retired, entry->context);
+    MemoryContextSwitchTo(saved);
+  }
+  entry->context = context;
+  entry->stream = stream;
+  entry->valid = invalidations == invalidations_before;
+  return stream;
+}
+
+void InvalidateStream(Oid relid) { CacheInvalidateRelcacheByRelid(relid); }
+
+void InitStreamCache() {
+  CacheRegisterRelcacheCallback(ForgetStreams, static_cast<Datum>(0));
+  RegisterXactCallback(EndOfTransaction, nullptr);
+}
+
+}  // namespace pgstream
