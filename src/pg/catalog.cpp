@@ -83,6 +83,24 @@ bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, co
   return found;
 }
 
+uint64 RunCatalogCommand(const char *command, int nargs, const Oid *types, const Datum *values, const bool *nulls) {
+  Oid saved_user;
+  int saved_context;
+  GetUserIdAndSecContext(&saved_user, &saved_context);
+  SetUserIdAndSecContext(ExtensionOwner(), saved_context | SECURITY_LOCAL_USERID_CHANGE);
+  char *spi_nulls = static_cast<char *>(palloc(nargs + 1));
+  for (int i = 0; i < nargs; ++i) spi_nulls[i] = nulls != nullptr && nulls[i] ? 'n' : ' ';
+  spi_nulls[nargs] = '\0';
+  SPI_connect();
+  const int result = SPI_execute_with_args(command, nargs, const_cast<Oid *>(types), const_cast<Datum *>(values),
+                                           spi_nulls, false, 0);
+  if (result < 0) elog(ERROR, "could not run \"%s\": %s", command, SPI_result_code_string(result));
+  const uint64 processed = SPI_processed;
+  SPI_finish();
+  SetUserIdAndSecContext(saved_user, saved_context);
+  return processed;
+}
+
 List *ConsumersOf(Oid source) {
   CatalogScan scan;
   List *consumers = NIL;

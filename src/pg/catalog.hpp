@@ -59,6 +59,9 @@ inline constexpr int natts = 4;
 bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
                       const Datum *values, const bool *nulls);
 
+// Runs one SQL command on the catalogs as their owner, with parameters. Returns the number of rows it touched.
+uint64 RunCatalogCommand(const char *command, int nargs, const Oid *types, const Datum *values, const bool *nulls);
+
 // The stream tables that read a source, as an OID list (catalog snapshot).
 List *ConsumersOf(Oid source);
 

@@ -1,0 +1,86 @@
+// SQL function drop_stream_table(), and what leaves the catalogs when a stream table goes, however it goes.
+#include "api/drop.hpp"
+#include "api/names.hpp"
+#include "capture/change_log.hpp"
+#include "pg/boundary.hpp"
+#include "pg/catalog.hpp"
+
+extern "C" {
+#include "utils/array.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+object_access_hook_type previous_object_access = nullptr;
+List *sources_to_check = NIL;  // OIDs, in TopMemoryContext; a wrong or stale one is harmless
+
+List *SourcesOf(Oid stream) {
+  CatalogScan scan;
+  List *sources = NIL;
+  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
+                        AccessShareLock))
+    return NIL;
+  while (HeapTuple tuple = NextCatalogTuple(&scan))
+    sources = lappend_oid(sources, DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr)));
+  EndCatalogScan(&scan);
+  list_sort(sources, list_oid_cmp);
+  return sources;
+}
+
+// A stream table is about to be deleted: its catalog rows go now, its sources' capture after the command.
+void ForgetStream(Oid relid) {
+  ListCell *cell;
+  foreach (cell, SourcesOf(relid)) {
+    LockConsumers(lfirst_oid(cell), ExclusiveLock);
+    const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
+    sources_to_check = list_append_unique_oid(sources_to_check, lfirst_oid(cell));
+    MemoryContextSwitchTo(saved);
+  }
+  DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
+  DeleteCatalogRows("pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, relid);
+  DeleteCatalogRows("pgs_refresh_history", "pgs_refresh_history_relid_idx", 2, relid);
+  DeleteCatalogRows("pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid);
+  InvalidateStream(relid);
+}
+
+void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *argument) {
+  if (previous_object_access != nullptr) previous_object_access(access, class_id, object_id, sub_id, argument);
+  if (access != OAT_DROP || class_id != RelationRelationId || sub_id != 0) return;
+  if (IsStreamRelid(object_id)) {
+    ForgetStream(object_id);
+  } else if (get_rel_relkind(object_id) == RELKIND_RELATION && object_id >= FirstNormalObjectId) {
+    // A source going takes its log with it (by dependency); the row that names the log goes here.
+    DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, object_id);
+  }
+}
+
+}  // namespace
+
+void DetachUnusedSources() {
+  while (sources_to_check != NIL) {
+    const Oid source = linitial_oid(sources_to_check);
+    sources_to_check = list_delete_first(sources_to_check);
+    DetachCaptureIfUnused(source);
+  }
+}
+
+void InitDrop() {
+  previous_object_access = object_access_hook;
+  object_access_hook = ObjectAccess;
+}
+
+}  // namespace pgstream
+
+using namespace pgstream;
+
+PGSTREAM_FUNCTION(pgstream_drop_stream_table) {
+  const Oid relid = ResolveStreamTable(PG_GETARG_TEXT_PP(0), AccessExclusiveLock, true);
+  ObjectAddress table;
+  ObjectAddressSet(table, RelationRelationId, relid);
+  performDeletion(&table, DROP_RESTRICT, 0);
+  CommandCounterIncrement();
+  DetachUnusedSources();
+  PG_RETURN_VOID();
+}

@@ -1,0 +1,96 @@
+// SQL functions explain_st() and defining_query(): what a stream table is and how it is maintained.
+#include "api/names.hpp"
+#include "api/options.hpp"
+#include "capture/change_log.hpp"
+#include "capture/frontier.hpp"
+#include "pg/boundary.hpp"
+#include "pg/definition.hpp"
+
+extern "C" {
+#include "lib/stringinfo.h"
+}
+
+using namespace pgstream;
+
+PGSTREAM_FUNCTION(pgstream_defining_query) {
+  const Oid relid = PG_GETARG_OID(0);
+  Relation rel = try_relation_open(relid, AccessShareLock);
+  if (rel == nullptr) PG_RETURN_NULL();
+  Query *query = HasStreamAccessMethod(rel) ? LoadDefinition(rel) : nullptr;
+  relation_close(rel, AccessShareLock);
+  if (query == nullptr) PG_RETURN_NULL();
+  PG_RETURN_TEXT_P(cstring_to_text(DeparseQuery(query, true)));
+}
+
+namespace {
+
+struct PropertySink {
+  ReturnSetInfo *result;
+};
+
+void Put(PropertySink *sink, const char *property, const char *value) {
+  Datum values[2] = {CStringGetTextDatum(property), value != nullptr ? CStringGetTextDatum(value) : static_cast<Datum>(0)};
+  bool nulls[2] = {false, value == nullptr};
+  tuplestore_putvalues(sink->result->setResult, sink->result->setDesc, values, nulls);
+}
+
+const char *MaintenanceName(AggregateMaintenance maintenance) {
+  switch (maintenance) {
+    case AggregateMaintenance::Invertible:
+      return "by its inverse";
+    case AggregateMaintenance::InsertOnly:
+      return "forward; by key when a retraction matters";
+    case AggregateMaintenance::Keyed:
+      return "by key";
+  }
+  return "";
+}
+
+char *ColumnList(Oid relid, const Bitmapset *columns) {
+  StringInfoData text;
+  initStringInfo(&text);
+  int column = -1;
+  while ((column = bms_next_member(columns, column)) >= 0)
+    appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "",
+                     quote_identifier(get_attname(relid, static_cast<AttrNumber>(column), false)));
+  return text.data;
+}
+
+void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
+  Put(sink, "strategy", StrategyName(plan->strategy));
+  if (plan->reason != nullptr) Put(sink, "reason", plan->reason);
+  StringInfoData text;
+  initStringInfo(&text);
+  for (int i = 0; i < plan->nindex_columns; ++i)
+    appendStringInfo(&text, "%s%s", i > 0 ? ", " : "",
+                     quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
+  if (plan->nindex_columns > 0) Put(sink, "key", text.data);
+  for (int i = 0; i < plan->naggregates; ++i) {
+    const GroupAggregate *aggregate = &plan->aggregates[i];
+    Put(sink, psprintf("aggregate %s", format_procedure(aggregate->aggref->aggfnoid)),
+        aggregate->why_keyed != nullptr
+            ? psprintf("%s: %s", MaintenanceName(aggregate->maintenance), aggregate->why_keyed)
+            : MaintenanceName(aggregate->maintenance));
+  }
+  for (int i = 0; i < plan->nsources; ++i)
+    Put(sink, psprintf("source %s", RelationGetRelationName(rel) != nullptr ? get_rel_name(plan->sources[i]) : ""),
+        psprintf("columns used: %s", ColumnList(plan->sources[i], plan->columns[i])));
+}
+
+}  // namespace
+
+PGSTREAM_FUNCTION(pgstream_explain_st) {
+  const Oid relid = ResolveStreamTable(PG_GETARG_TEXT_PP(0), AccessShareLock, false);
+  InitMaterializedSRF(fcinfo, 0);
+  PropertySink sink = {reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)};
+  Relation rel = relation_open(relid, AccessShareLock);
+  const Stream *stream = LookupStream(relid);
+  Put(&sink, "query", DeparseQuery(stream->plan->query, true));
+  Put(&sink, "refresh_mode", RefreshModeName(stream->mode));
+  if (stream->mode == RefreshMode::Differential) PutPlan(&sink, rel, stream->plan);
+  const FrontierRow *frontier = ReadFrontier(relid, GetActiveSnapshot(), CurrentMemoryContext);
+  const bool populated = frontier != nullptr && frontier->version == stream->version;
+  Put(&sink, "populated", populated ? "yes" : "no");
+  relation_close(rel, AccessShareLock);
+  return static_cast<Datum>(0);
+}

@@ -1,0 +1,66 @@
+// Options of a stream table; see options.hpp.
+#include "api/options.hpp"
+
+#include "core/schedule.hpp"
+
+namespace pgstream {
+
+const char *RefreshModeName(RefreshMode mode) { return mode == RefreshMode::Full ? "FULL" : "DIFFERENTIAL"; }
+
+RefreshMode ParseRefreshMode(const char *text) {
+  if (pg_strcasecmp(text, "DIFFERENTIAL") == 0) return RefreshMode::Differential;
+  if (pg_strcasecmp(text, "FULL") == 0) return RefreshMode::Full;
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unrecognized refresh mode: \"%s\"", text),
+                  errhint("Valid refresh modes are \"DIFFERENTIAL\" and \"FULL\".")));
+}
+
+const char *ParseScheduleOption(const char *text) {
+  ScheduleKind kind;
+  int64_t seconds;
+  char canonical[256], error[256], hint[512];
+  if (!ParseScheduleC(text, &kind, &seconds, canonical, sizeof(canonical), error, sizeof(error), hint, sizeof(hint)))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid schedule: \"%s\"", text),
+                    errdetail("%s", error), hint[0] != '\0' ? errhint("%s", hint) : 0));
+  return kind == ScheduleKind::kCalculated ? nullptr : pstrdup(canonical);
+}
+
+// Storage parameters that core validates itself.
+static bool IsStorageParameter(const DefElem *option) {
+  static const char *const kParameters[] = {"fillfactor", "toast_tuple_target", "parallel_workers", "log_autovacuum_min_duration"};
+  if (option->defnamespace != nullptr) return true;
+  for (const char *parameter : kParameters)
+    if (strcmp(option->defname, parameter) == 0) return true;
+  return strncmp(option->defname, "autovacuum_", strlen("autovacuum_")) == 0 ||
+         strncmp(option->defname, "vacuum_", strlen("vacuum_")) == 0;
+}
+
+StreamOptions ExtractStreamOptions(List **options) {
+  StreamOptions result = {RefreshMode::Differential, kDefaultSchedule, false};
+  bool mode_given = false;
+  List *rest = NIL;
+  ListCell *cell;
+  foreach (cell, *options) {
+    DefElem *option = lfirst_node(DefElem, cell);
+    const bool is_schedule = option->defnamespace == nullptr && strcmp(option->defname, "schedule") == 0;
+    const bool is_mode = option->defnamespace == nullptr && strcmp(option->defname, "refresh_mode") == 0;
+    if ((is_schedule && result.schedule_given) || (is_mode && mode_given))
+      ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("option \"%s\" specified more than once", option->defname)));
+    if (is_schedule) {
+      result.schedule = ParseScheduleOption(defGetString(option));
+      result.schedule_given = true;
+    } else if (is_mode) {
+      result.mode = ParseRefreshMode(defGetString(option));
+      mode_given = true;
+    } else if (IsStorageParameter(option)) {
+      rest = lappend(rest, option);
+    } else {
+      ereport(ERROR,
+              (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unrecognized stream table option \"%s\"", option->defname),
+               errhint("Valid options are \"schedule\" and \"refresh_mode\", besides the storage parameters of tables.")));
+    }
+  }
+  *options = rest;
+  return result;
+}
+
+}  // namespace pgstream

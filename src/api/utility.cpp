@@ -1,0 +1,222 @@
+// ProcessUtility: CREATE TABLE AS with our access method goes the way of create.hpp; what a stream table cannot do is
+// refused here; DDL of a source that no trigger sees marks its stream tables for rebuild.
+#include "api/utility.hpp"
+
+#include "api/create.hpp"
+#include "api/drop.hpp"
+#include "capture/change_log.hpp"
+#include "pg/boundary.hpp"
+#include "pg/catalog.hpp"
+#include "pg/settings.hpp"
+#include "pg/stream.hpp"
+
+namespace pgstream {
+
+namespace {
+
+ProcessUtility_hook_type previous_utility = nullptr;
+
+// One call of the hook, to be handed on with another statement in place of the first.
+struct UtilityCall {
+  PlannedStmt *planned;
+  const char *text;
+  bool read_only_tree;
+  ProcessUtilityContext context;
+  ParamListInfo params;
+  QueryEnvironment *environment;
+  DestReceiver *receiver;
+  QueryCompletion *completion;
+};
+
+void HandOn(const UtilityCall *call) {
+  (previous_utility != nullptr ? previous_utility : standard_ProcessUtility)(
+      call->planned, call->text, call->read_only_tree, call->context, call->params, call->environment, call->receiver,
+      call->completion);
+}
+
+void RunCreateTable(CreateTableAsStmt *statement, void *argument) {
+  UtilityCall call = *static_cast<UtilityCall *>(argument);
+  call.planned = static_cast<PlannedStmt *>(copyObjectImpl(call.planned));
+  call.planned->utilityStmt = reinterpret_cast<Node *>(statement);
+  call.read_only_tree = false;
+  HandOn(&call);
+}
+
+bool NamesStreamMethod(const char *access_method) {
+  return access_method != nullptr && strcmp(access_method, kAccessMethod) == 0;
+}
+
+[[noreturn]] void Refuse(const char *message, const char *hint) {
+  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s", message), errhint("%s", hint)));
+  pg_unreachable();
+}
+
+// A stream table with a definition behind a name; InvalidOid otherwise. No lock: the statement itself takes it.
+Oid StreamNamed(const RangeVar *relation) {
+  const Oid relid = RangeVarGetRelid(relation, NoLock, true);
+  return OidIsValid(relid) && IsStreamRelid(relid) && LookupStream(relid) != nullptr ? relid : InvalidOid;
+}
+
+bool AllowedOnStream(AlterTableType type) {
+  switch (type) {
+    case AT_ChangeOwner:
+    case AT_SetTableSpace:
+    case AT_SetStatistics:
+    case AT_SetOptions:
+    case AT_ResetOptions:
+    case AT_SetStorage:
+    case AT_SetCompression:
+    case AT_ClusterOn:
+    case AT_DropCluster:
+    case AT_SetRelOptions:
+    case AT_ResetRelOptions:
+    case AT_EnableRowSecurity:
+    case AT_DisableRowSecurity:
+    case AT_ForceRowSecurity:
+    case AT_NoForceRowSecurity:
+    case AT_ReplicaIdentity:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// What leaves a source's rows and our triggers as they are.
+bool HarmlessForSource(AlterTableType type) {
+  switch (type) {
+    case AT_AddColumn:
+    case AT_ColumnDefault:
+    case AT_DropNotNull:
+    case AT_SetNotNull:
+    case AT_AddIndex:
+    case AT_AddConstraint:
+    case AT_AddIndexConstraint:
+    case AT_AlterConstraint:
+    case AT_ValidateConstraint:
+    case AT_DropConstraint:
+    case AT_DropColumn:  // a used one is refused by the rule's dependency
+    case AT_AlterColumnType:
+    case AT_DropExpression:
+      return true;
+    default:
+      return AllowedOnStream(type) && type != AT_EnableRowSecurity && type != AT_DisableRowSecurity &&
+             type != AT_ForceRowSecurity && type != AT_NoForceRowSecurity;
+  }
+}
+
+// Raises the version of every stream table over a source: they answer by recompute until rebuilt.
+void MarkForRebuild(Oid source) {
+  ListCell *cell;
+  foreach (cell, ConsumersOf(source)) {
+    const Oid relid = lfirst_oid(cell);
+    const Stream *stream = LookupStream(relid);
+    if (stream == nullptr) continue;
+    const AttrNumber column = pgs_stream::version;
+    const Datum value = Int32GetDatum(stream->version + 1);
+    UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &value, nullptr);
+    InvalidateStream(relid);
+    CommandCounterIncrement();
+  }
+}
+
+void CheckAlterTable(const AlterTableStmt *statement) {
+  ListCell *cell;
+  if (statement->objtype != OBJECT_TABLE) return;
+  const Oid relid = RangeVarGetRelid(statement->relation, NoLock, true);
+  if (!OidIsValid(relid)) return;
+  const bool is_stream = OidIsValid(StreamNamed(statement->relation));
+  bool mark = false;
+  foreach (cell, statement->cmds) {
+    const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+    if (command->subtype == AT_SetAccessMethod && NamesStreamMethod(command->name) && !is_stream)
+      Refuse("cannot turn a table into a stream table",
+             "A stream table is created from a query: CREATE TABLE ... USING pgstream AS SELECT ...");
+    if (is_stream && !AllowedOnStream(command->subtype))
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                      errmsg("cannot change the definition of stream table \"%s\"", statement->relation->relname),
+                      errdetail("Its columns and constraints follow from its query."),
+                      errhint("Drop it and create it with another query.")));
+    if (!HarmlessForSource(command->subtype)) mark = true;
+  }
+  if (mark && !is_stream) MarkForRebuild(relid);
+}
+
+// Refuses, or takes note of, a statement before it runs.
+void CheckStatement(Node *statement) {
+  switch (nodeTag(statement)) {
+    case T_CreateStmt: {
+      const auto *create = reinterpret_cast<CreateStmt *>(statement);
+      if (NamesStreamMethod(create->accessMethod))
+        Refuse("a stream table needs a query", "Use CREATE TABLE ... USING pgstream AS SELECT ...");
+      break;
+    }
+    case T_CreateTableAsStmt: {
+      const auto *create = reinterpret_cast<CreateTableAsStmt *>(statement);
+      if (create->objtype == OBJECT_MATVIEW && NamesStreamMethod(create->into->accessMethod))
+        Refuse("a materialized view cannot have the access method pgstream",
+               "Use CREATE TABLE ... USING pgstream AS SELECT ...");
+      break;
+    }
+    case T_ExplainStmt: {
+      const auto *explain = reinterpret_cast<ExplainStmt *>(statement);
+      const auto *query = reinterpret_cast<Query *>(explain->query);
+      if (query == nullptr || !IsA(query, Query) || query->utilityStmt == nullptr ||
+          !IsA(query->utilityStmt, CreateTableAsStmt))
+        break;
+      if (CreatesStreamTable(reinterpret_cast<CreateTableAsStmt *>(query->utilityStmt)))
+        Refuse("EXPLAIN of the creation of a stream table is not supported", "Use EXPLAIN on its query.");
+      break;
+    }
+    case T_AlterTableStmt:
+      CheckAlterTable(reinterpret_cast<AlterTableStmt *>(statement));
+      break;
+    case T_CreateTrigStmt: {
+      const auto *trigger = reinterpret_cast<CreateTrigStmt *>(statement);
+      if (OidIsValid(StreamNamed(trigger->relation)))
+        Refuse("stream tables cannot have triggers", "Put the trigger on a source of the stream table.");
+      break;
+    }
+    case T_TruncateStmt: {
+      ListCell *cell;
+      foreach (cell, reinterpret_cast<TruncateStmt *>(statement)->relations)
+        if (OidIsValid(StreamNamed(lfirst_node(RangeVar, cell))))
+          Refuse("cannot truncate a stream table", "Its content follows from its query: change its sources.");
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+void ProcessStreamUtility(UtilityCall *call) {
+  Node *statement = call->planned->utilityStmt;
+  if (IsA(statement, CreateTableAsStmt) && CreatesStreamTable(reinterpret_cast<CreateTableAsStmt *>(statement))) {
+    const int64 rows = CreateStreamTable(reinterpret_cast<CreateTableAsStmt *>(statement), RunCreateTable, call);
+    if (rows >= 0 && call->completion != nullptr) SetQueryCompletion(call->completion, CMDTAG_SELECT, rows);
+    return;
+  }
+  // Without the extension in this database there is nothing to look after, and statements of a failed transaction
+  // (ROLLBACK) must not look into catalogs.
+  const bool watched = IsTransactionState() && OidIsValid(CatalogRelationId("pgs_stream"));
+  if (watched) CheckStatement(statement);
+  HandOn(call);
+  if (watched && IsTransactionState()) DetachUnusedSources();
+}
+
+void UtilityHook(PlannedStmt *planned, const char *text, bool read_only_tree, ProcessUtilityContext context,
+                 ParamListInfo params, QueryEnvironment *environment, DestReceiver *receiver,
+                 QueryCompletion *completion) {
+  Entry([&] {
+    UtilityCall call = {planned, text, read_only_tree, context, params, environment, receiver, completion};
+    ProcessStreamUtility(&call);
+  });
+}
+
+}  // namespace
+
+void InitUtility() {
+  previous_utility = ProcessUtility_hook;
+  ProcessUtility_hook = UtilityHook;
+}
+
+}  // namespace pgstream

@@ -1,0 +1,28 @@
+// pg_stream: incrementally maintained tables as a native kind of relation. The library's entry point.
+#include "am/handler.hpp"
+#include "api/drop.hpp"
+#include "api/utility.hpp"
+#include "capture/change_log.hpp"
+#include "delta/overlay.hpp"
+#include "pg/boundary.hpp"
+#include "pg/settings.hpp"
+#include "pg/stream.hpp"
+#include "scan/hooks.hpp"
+
+extern "C" {
+PG_MODULE_MAGIC;
+PGDLLEXPORT void _PG_init(void);
+}
+
+void _PG_init(void) {
+  using namespace pgstream;
+  const bool preloaded = process_shared_preload_libraries_in_progress;
+  InitSettings(preloaded);
+  InitStreamCache();
+  InitOverlayCache();
+  if (!preloaded) return;  // creating and reading stream tables is then refused with a hint
+  InitCapture();
+  InitUtility();
+  InitDrop();
+  InitScanHooks();
+}

@@ -1,0 +1,98 @@
+// Base rows with hidden state; see base_writer.hpp.
+#include "refresh/base_writer.hpp"
+
+#include "pg/boundary.hpp"
+
+namespace pgstream {
+
+// Natts of a row without hidden state is the relation's own: it then reads as having none.
+static TupleDesc DescriptorWithState(Relation rel) {
+  const TupleDesc own = RelationGetDescr(rel);
+  TupleDesc extended = CreateTemplateTupleDesc(own->natts + 1);
+  for (int i = 1; i <= own->natts; ++i) TupleDescCopyEntry(extended, i, own, i);
+  TupleDescInitEntry(extended, own->natts + 1, "pgstream_state", BYTEAOID, -1, 0);
+  return extended;
+}
+
+BaseWriter *BeginBaseWrite(Relation rel) {
+  auto *writer = static_cast<BaseWriter *>(palloc0(sizeof(BaseWriter)));
+  writer->rel = rel;
+  writer->extended = DescriptorWithState(rel);
+  writer->estate = CreateExecutorState();
+  writer->result_rel = makeNode(ResultRelInfo);
+  InitResultRelInfo(writer->result_rel, rel, 1, nullptr, 0);
+  ExecOpenIndices(writer->result_rel, false);
+  writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+  writer->bulk_insert = GetBulkInsertState();
+  writer->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream base row", ALLOCSET_DEFAULT_SIZES);
+  return writer;
+}
+
+static HeapTuple FormBaseTuple(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state) {
+  const int natts = writer->extended->natts - 1;
+  HeapTuple tuple;
+  if (state == nullptr) {
+    tuple = heap_form_tuple(RelationGetDescr(writer->rel), const_cast<Datum *>(values), const_cast<bool *>(isnull));
+  } else {
+    Datum *all = static_cast<Datum *>(palloc(sizeof(Datum) * (natts + 1)));
+    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * (natts + 1)));
+    memcpy(all, values, sizeof(Datum) * natts);
+    memcpy(nulls, isnull, sizeof(bool) * natts);
+    all[natts] = PointerGetDatum(state);
+    nulls[natts] = false;
+    tuple = heap_form_tuple(writer->extended, all, nulls);
+  }
+  tuple->t_tableOid = RelationGetRelid(writer->rel);
+  return tuple;
+}
+
+static void InsertIndexEntries(BaseWriter *writer, HeapTuple tuple, bool update, bool only_summarizing) {
+  if (writer->result_rel->ri_NumIndices == 0) return;
+  ExecStoreHeapTuple(tuple, writer->slot, false);
+  writer->slot->tts_tid = tuple->t_self;
+  compat::InsertIndexTuples(writer->result_rel, writer->slot, writer->estate, update, only_summarizing);
+  ExecClearTuple(writer->slot);
+}
+
+static void EndRow(BaseWriter *writer) {
+  ResetPerTupleExprContext(writer->estate);
+  MemoryContextReset(writer->row_context);
+  CHECK_FOR_INTERRUPTS();
+}
+
+void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state) {
+  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
+  HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
+  heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, writer->bulk_insert);
+  InsertIndexEntries(writer, tuple, false, false);
+  MemoryContextSwitchTo(saved);
+  ++writer->inserted;
+  EndRow(writer);
+}
+
+void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, const bool *isnull, bytea *state) {
+  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
+  HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
+  bool only_summarizing;
+  if (compat::SimpleHeapUpdate(writer->rel, tid, tuple, &only_summarizing))
+    InsertIndexEntries(writer, tuple, true, only_summarizing);
+  MemoryContextSwitchTo(saved);
+  ++writer->updated;
+  EndRow(writer);
+}
+
+void DeleteBaseRow(BaseWriter *writer, ItemPointer tid) {
+  simple_heap_delete(writer->rel, tid);
+  ++writer->deleted;
+  EndRow(writer);
+}
+
+void EndBaseWrite(BaseWriter *writer) {
+  FreeBulkInsertState(writer->bulk_insert);
+  ExecCloseIndices(writer->result_rel);
+  ExecDropSingleTupleTableSlot(writer->slot);
+  FreeExecutorState(writer->estate);
+  MemoryContextDelete(writer->row_context);
+}
+
+}  // namespace pgstream

@@ -1,0 +1,30 @@
+// Writing the base heap of a stream table, hidden state and indexes included.
+//
+// Promises: rows go through the heap's own functions, so WAL, HOT and every index are as for any table; a row's hidden
+// state is one attribute beyond the relation's last column. Refuses: concurrency of its own: the fold's lock makes sure
+// that nobody else writes the base.
+#pragma once
+
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+struct BaseWriter {
+  Relation rel;
+  TupleDesc extended;  // the relation's columns and the hidden state
+  EState *estate;
+  ResultRelInfo *result_rel;
+  TupleTableSlot *slot;
+  BulkInsertState bulk_insert;
+  MemoryContext row_context;
+  int64 inserted, updated, deleted;
+};
+
+BaseWriter *BeginBaseWrite(Relation rel);
+// state: the hidden state, or nullptr for none.
+void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state);
+void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, const bool *isnull, bytea *state);
+void DeleteBaseRow(BaseWriter *writer, ItemPointer tid);
+void EndBaseWrite(BaseWriter *writer);
+
+}  // namespace pgstream

@@ -1,0 +1,205 @@
+// The fold; see fold.hpp.
+#include "refresh/fold.hpp"
+
+#include "capture/change_log.hpp"
+#include "capture/frontier.hpp"
+#include "delta/evaluate.hpp"
+#include "delta/hidden_state.hpp"
+#include "delta/overlay_build.hpp"
+#include "pg/boundary.hpp"
+#include "pg/catalog.hpp"
+#include "pg/raw_base.hpp"
+#include "refresh/base_writer.hpp"
+
+namespace pgstream {
+
+namespace {
+
+void WriteContentRow(TupleTableSlot *slot, bytea *state, void *argument) {
+  slot_getallattrs(slot);
+  InsertBaseRow(static_cast<BaseWriter *>(argument), slot->tts_values, slot->tts_isnull, state);
+}
+
+// Deletes every base row visible under snapshot.
+void DeleteBase(BaseWriter *writer, Snapshot snapshot) {
+  if (RelationGetNumberOfBlocks(writer->rel) == 0) return;
+  RawBaseScope scope;
+  BeginRawBase(&scope);
+  TableScanDesc scan = table_beginscan(writer->rel, snapshot, 0, nullptr);
+  EndRawBase(&scope);
+  TupleTableSlot *slot = table_slot_create(writer->rel, nullptr);
+  while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) DeleteBaseRow(writer, &slot->tts_tid);
+  ExecDropSingleTupleTableSlot(slot);
+  table_endscan(scan);
+}
+
+// True when log and snapshot fit together from here on: the snapshot sees every transaction that attached a capture.
+bool SnapshotSeesCapture(const Stream *stream, Snapshot snapshot, bool own_capture_is_seen) {
+  const SnapshotView view = ViewOfSnapshot(snapshot, CurrentMemoryContext);
+  const uint64 own = OwnTransactionId();
+  for (int i = 0; i < stream->nsources; ++i) {
+    const uint64 captured_by = stream->sources[i].captured_by;
+    if (own != 0 && captured_by == own ? !own_capture_is_seen : !Sees(view, captured_by)) return false;
+  }
+  return true;
+}
+
+void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
+  OwnerScope scope;
+  EnterOwnerScope(stream->owner, &scope);
+  DeleteBase(writer, snapshot);
+  ComputeContent(rel, stream, snapshot, WriteContentRow, writer);
+  LeaveOwnerScope(&scope);
+}
+
+// Writes base - mask + additions: deletions first, so that unique indexes of the user's meet no row twice.
+void ApplyOverlay(Overlay *overlay, Relation rel, BaseWriter *writer) {
+  const TupleDesc extended = ExtendedDescriptor(rel);
+  const int natts = RelationGetNumberOfAttributes(rel);
+  Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * extended->natts));
+  bool *isnull = static_cast<bool *>(palloc(sizeof(bool) * extended->natts));
+  AdditionsCursor cursor = {};
+
+  // Replaced rows are updated in place, so they leave the mask; what remains in it is deleted.
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int64 i = 0; i < overlay->additions.count; ++i) {
+      MinimalTuple tuple = AdditionsFetch(&overlay->additions, i, &cursor);
+      if (tuple == nullptr) continue;
+      HeapTupleData heap_tuple = {};
+      heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+      heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
+      heap_deform_tuple(&heap_tuple, extended, values, isnull);
+      ItemPointer replaced = isnull[natts + 1] ? nullptr : DatumGetItemPointer(values[natts + 1]);
+      bytea *state = isnull[natts] ? nullptr : DatumGetByteaPP(values[natts]);
+      if (pass == 0) {
+        if (replaced != nullptr)
+          overlay->mask.Remove(ItemPointerGetBlockNumber(replaced), ItemPointerGetOffsetNumber(replaced));
+      } else if (replaced != nullptr) {
+        UpdateBaseRow(writer, replaced, values, isnull, state);
+      } else {
+        InsertBaseRow(writer, values, isnull, state);
+      }
+    }
+    if (pass == 0) {
+      TidMaskIterator iterator;
+      if (!iterator.Begin(overlay->mask)) elog(ERROR, "could not walk the mask of an overlay");
+      uint32 block, offset;
+      while (iterator.Next(&block, &offset)) {
+        ItemPointerData tid;
+        ItemPointerSet(&tid, block, static_cast<OffsetNumber>(offset));
+        DeleteBaseRow(writer, &tid);
+      }
+      iterator.End();
+    }
+  }
+  AdditionsCursorEnd(&cursor);
+}
+
+void WriteRecomputed(Overlay *overlay, Relation rel, BaseWriter *writer, Snapshot snapshot) {
+  DeleteBase(writer, snapshot);
+  TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+  AdditionsCursor cursor = {};
+  for (int64 i = 0; i < overlay->additions.count; ++i)
+    if (AdditionsStore(&overlay->additions, i, &cursor, rel, slot))
+      InsertBaseRow(writer, slot->tts_values, slot->tts_isnull, nullptr);
+  AdditionsCursorEnd(&cursor);
+  ExecDropSingleTupleTableSlot(slot);
+}
+
+// The frontier of the latest committed (or own) fold.
+FrontierRow *LatestFrontier(Oid relid) {
+  Snapshot latest = RegisterSnapshot(GetLatestSnapshot());
+  FrontierRow *row = ReadFrontier(relid, latest, CurrentMemoryContext);
+  UnregisterSnapshot(latest);
+  return row;
+}
+
+// The fold must see the latest one, or it would fold the same changes again.
+void CheckNotBehind(Relation rel, const FrontierRow *mine, const FrontierRow *latest) {
+  const int64 my_number = mine != nullptr ? mine->fold_number : 0;
+  const int64 latest_number = latest != nullptr ? latest->fold_number : 0;
+  if (my_number != latest_number)
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("could not serialize access to stream table \"%s\" due to concurrent refresh",
+                           RelationGetRelationName(rel))));
+}
+
+}  // namespace
+
+FoldResult RefreshStream(Oid relid) {
+  // One fold at a time; an object lock, so that VACUUM and autovacuum go on.
+  LockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+  Relation rel = table_open(relid, RowExclusiveLock);
+  const Stream *stream = LookupStream(relid);
+  if (stream == nullptr)
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream table", RelationGetRelationName(rel))));
+  ListCell *cell;
+  foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
+  for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
+  for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
+  stream = LookupStream(relid);
+
+  // The snapshot comes after the locks: the second of two concurrent folds must see the first.
+  const bool xact_snapshot = IsolationUsesXactSnapshot();
+  Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
+  PushActiveSnapshot(snapshot);
+  FrontierRow *frontier = ReadFrontier(relid, snapshot, CurrentMemoryContext);
+  CheckNotBehind(rel, frontier, LatestFrontier(relid));
+
+  FoldResult result = {"NO_DATA", 0, 0};
+  int64 own_sequence = LastLogSequence();
+  BuiltOverlay *built = nullptr;
+  const bool rebuild =
+      stream->mode == RefreshMode::Full || frontier == nullptr || frontier->version != stream->version;
+  if (!rebuild) {
+    built = BuildOverlay(rel, stream, snapshot, true);
+    own_sequence = built->own_sequence;
+  } else if (!SnapshotSeesCapture(stream, snapshot, !xact_snapshot)) {
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("could not populate stream table \"%s\" under this snapshot", RelationGetRelationName(rel)),
+                    errdetail("The snapshot is older than the capture of the table's sources."),
+                    errhint("Refresh it in another transaction.")));
+  }
+  if (rebuild || built->merges) {
+    BaseWriter *writer = BeginBaseWrite(rel);
+    if (rebuild) {
+      RebuildBase(rel, stream, snapshot, writer);
+    } else if (built->overlay.masks_all) {
+      WriteRecomputed(&built->overlay, rel, writer, snapshot);
+    } else {
+      ApplyOverlay(&built->overlay, rel, writer);
+    }
+    result.action = rebuild || built->overlay.masks_all ? "FULL" : "DIFFERENTIAL";
+    result.inserted = writer->inserted + writer->updated;
+    result.deleted = writer->deleted + writer->updated;
+    EndBaseWrite(writer);
+    WriteFrontier(relid, stream->version, frontier != nullptr ? frontier->fold_number + 1 : 1, snapshot, own_sequence);
+  }
+  if (built != nullptr) MemoryContextDelete(built->overlay.context);
+  PopActiveSnapshot();
+  UnregisterSnapshot(snapshot);
+  table_close(rel, NoLock);
+  return result;
+}
+
+bool PopulateNewStream(Oid relid, int64 *rows) {
+  Relation rel = table_open(relid, RowExclusiveLock);
+  const Stream *stream = LookupStream(relid);
+  const bool xact_snapshot = IsolationUsesXactSnapshot();
+  Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
+  const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot);
+  if (can) {
+    PushActiveSnapshot(snapshot);
+    BaseWriter *writer = BeginBaseWrite(rel);
+    RebuildBase(rel, stream, snapshot, writer);
+    *rows = writer->inserted;
+    EndBaseWrite(writer);
+    WriteFrontier(relid, stream->version, 1, snapshot, LastLogSequence());
+    PopActiveSnapshot();
+  }
+  UnregisterSnapshot(snapshot);
+  table_close(rel, NoLock);
+  return can;
+}
+
+}  // namespace pgstream

@@ -1,0 +1,25 @@
+// Refresh: folding what is pending into the base, or computing the base anew.
+//
+// Promises: one transaction; base rows and frontier change together; what a reader sees does not change. Nothing pending:
+// nothing is written. One fold at a time per stream table; readers and writers of the sources are not blocked.
+// Refuses (40001): a fold whose snapshot is older than the latest fold's.
+#pragma once
+
+#include "pg/includes.hpp"
+#include "pg/stream.hpp"
+
+namespace pgstream {
+
+struct FoldResult {
+  const char *action;  // "NO_DATA" (nothing pending), "DIFFERENTIAL", "FULL"
+  int64 inserted, deleted;
+};
+
+// Folds stream table relid (ownership already checked); the caller records history.
+FoldResult RefreshStream(Oid relid);
+
+// Fills the empty base of a stream table being created in this transaction; false when this transaction's snapshot cannot
+// serve as its first frontier (REPEATABLE READ and above, with capture attached after the snapshot).
+bool PopulateNewStream(Oid relid, int64 *rows);
+
+}  // namespace pgstream

@@ -1,0 +1,12 @@
+// What each refresh leaves in the catalogs: its history row and the table's state.
+#pragma once
+
+#include "pg/includes.hpp"
+#include "refresh/fold.hpp"
+
+namespace pgstream {
+
+// Records a finished refresh that wrote something, and marks the stream table ACTIVE. start: when it began.
+void RecordRefresh(Oid relid, const FoldResult *result, TimestampTz start);
+
+}  // namespace pgstream
