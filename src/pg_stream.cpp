@@ -1,5 +1,5 @@
 // pg_stream: incrementally maintained tables as a native kind of relation. The library's entry point.
-#include "am/handler.hpp"
+#include "am/access_method.hpp"
 #include "api/drop.hpp"
 #include "api/utility.hpp"
 #include "capture/change_log.hpp"
@@ -7,7 +7,7 @@
 #include "pg/boundary.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
-#include "scan/hooks.hpp"
+#include "scan/scan_hooks.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -20,6 +20,7 @@ void _PG_init(void) {
   InitSettings(preloaded);
   InitStreamCache();
   InitOverlayCache();
+  InitAccessMethod();
   if (!preloaded) return;  // creating and reading stream tables is then refused with a hint
   InitCapture();
   InitUtility();

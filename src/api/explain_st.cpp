@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "lib/stringinfo.h"
+#include "utils/regproc.h"
 }
 
 using namespace pgstream;
@@ -73,7 +74,7 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
             : MaintenanceName(aggregate->maintenance));
   }
   for (int i = 0; i < plan->nsources; ++i)
-    Put(sink, psprintf("source %s", RelationGetRelationName(rel) != nullptr ? get_rel_name(plan->sources[i]) : ""),
+    Put(sink, psprintf("source %s", get_rel_name(plan->sources[i])),
         psprintf("columns used: %s", ColumnList(plan->sources[i], plan->columns[i])));
 }
 

@@ -7,7 +7,6 @@
 #include "delta/overlay_build.hpp"
 
 extern "C" {
-#include "lib/ilist.h"
 #include "storage/predicate.h"
 #include "utils/timestamp.h"
 }
@@ -32,7 +31,6 @@ struct SnapshotIdentity {
 };
 
 struct CachedOverlay {
-  dlist_node link;  // of `overlays`, most recently used first
   Oid relid;
   BuiltOverlay *built;
   SnapshotIdentity identity;
@@ -40,7 +38,7 @@ struct CachedOverlay {
   LocalTransactionId built_in;   // transaction in which the log was last visited
 };
 
-dlist_head overlays = DLIST_STATIC_INIT(overlays);
+List *overlays = NIL;  // of CachedOverlay *, most recently used first
 MemoryContext overlay_cache_context = nullptr;
 List *reports = NIL;  // of OverlayReport *
 
@@ -76,8 +74,17 @@ bool IsIdentity(const SnapshotIdentity *identity, Snapshot snapshot, uint64 own_
                                            sizeof(TransactionId) * identity->nsubxip) == 0);
 }
 
+void PutFirst(CachedOverlay *cached) {
+  if (overlays != NIL && linitial(overlays) == cached) return;
+  const MemoryContext saved = MemoryContextSwitchTo(overlay_cache_context);
+  overlays = lcons(cached, list_delete_ptr(overlays, cached));
+  MemoryContextSwitchTo(saved);
+}
+
+CachedOverlay *Nth(int i) { return static_cast<CachedOverlay *>(list_nth(overlays, i)); }
+
 void Drop(CachedOverlay *cached) {
-  dlist_delete(&cached->link);
+  overlays = list_delete_ptr(overlays, cached);
   MemoryContextDelete(cached->built->overlay.context);
   if (cached->identity.xids != nullptr) pfree(cached->identity.xids);
   pfree(cached);
@@ -85,18 +92,20 @@ void Drop(CachedOverlay *cached) {
 
 void TrimIdle(Oid relid) {
   int of_stream = 0, in_all = 0;
-  dlist_mutable_iter iter;
-  dlist_foreach_modify(iter, &overlays) {
-    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
-    if (cached->built->overlay.holders > 0) continue;
-    if ((cached->relid == relid && ++of_stream > kIdlePerStream) || ++in_all > kIdleInAll) Drop(cached);
+  for (int i = 0; i < list_length(overlays);) {
+    CachedOverlay *cached = Nth(i);
+    if (cached->built->overlay.holders == 0 &&
+        ((cached->relid == relid && ++of_stream > kIdlePerStream) || ++in_all > kIdleInAll))
+      Drop(cached);
+    else
+      ++i;
   }
 }
 
 CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid) {
-  dlist_iter iter;
-  dlist_foreach(iter, &overlays) {
-    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+  ListCell *cell;
+  foreach (cell, overlays) {
+    auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
     if (cached->relid == relid && IsIdentity(&cached->identity, snapshot, own_xid)) return cached;
   }
   return nullptr;
@@ -104,9 +113,9 @@ CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid) {
 
 CachedOverlay *FindExtendable(Relation rel, const Stream *stream, Snapshot snapshot) {
   const uint64 own_xid = OwnTransactionId();
-  dlist_iter iter;
-  dlist_foreach(iter, &overlays) {
-    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+  ListCell *cell;
+  foreach (cell, overlays) {
+    auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
     if (cached->relid != stream->relid || cached->built->overlay.holders > 0) continue;
     if (own_xid != 0 && cached->identity.own_xid == own_xid && cached->identity.command > snapshot->curcid) continue;
     if (CanExtend(cached->built, rel, stream, snapshot)) return cached;
@@ -143,7 +152,7 @@ Overlay *HandOut(CachedOverlay *cached) {
   report->statistics = built->overlay.statistics;
   report->data_timestamp = built->frontier != nullptr ? built->frontier->data_timestamp : 0;
   ++report->reads;
-  dlist_move_head(&overlays, &cached->link);
+  PutFirst(cached);
   if (!built->merges) return nullptr;
   ++built->overlay.holders;
   return &built->overlay;
@@ -151,11 +160,11 @@ Overlay *HandOut(CachedOverlay *cached) {
 
 // Takes an idle overlay out of the cache and brings it up to the snapshot. On error it is simply gone.
 CachedOverlay *Extend(CachedOverlay *cached, Relation rel, const Stream *stream, Snapshot snapshot) {
-  dlist_delete(&cached->link);
+  overlays = list_delete_ptr(overlays, cached);
   MemoryContextSetParent(cached->built->overlay.context, CurrentMemoryContext);
   ExtendOverlay(cached->built, rel, stream, snapshot);
   MemoryContextSetParent(cached->built->overlay.context, overlay_cache_context);
-  dlist_push_head(&overlays, &cached->link);
+  PutFirst(cached);
   cached->built->overlay.statistics.from_cache = false;
   cached->built->overlay.statistics.extended = true;
   return cached;
@@ -168,14 +177,13 @@ CachedOverlay *Build(Relation rel, const Stream *stream, Snapshot snapshot) {
   cached->relid = stream->relid;
   cached->built = built;
   MemoryContextSetParent(built->overlay.context, overlay_cache_context);
-  dlist_push_head(&overlays, &cached->link);
+  PutFirst(cached);
   return cached;
 }
 
 void DropOverlaysWithOwnWrites() {
-  dlist_mutable_iter iter;
-  dlist_foreach_modify(iter, &overlays) {
-    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+  for (int i = list_length(overlays) - 1; i >= 0; --i) {
+    CachedOverlay *cached = Nth(i);
     if (cached->identity.own_xid == 0) continue;
     if (cached->built->overlay.holders > 0) {
       // A scan of the aborted subtransaction's parent may still read it; it must only not be found again.
@@ -191,9 +199,8 @@ void EndOfTransaction(XactEvent event, void *) {
   if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PREPARE &&
       event != XACT_EVENT_ABORT && event != XACT_EVENT_PARALLEL_ABORT)
     return;
-  dlist_mutable_iter iter;
-  dlist_foreach_modify(iter, &overlays) {
-    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+  for (int i = list_length(overlays) - 1; i >= 0; --i) {
+    CachedOverlay *cached = Nth(i);
     cached->built->overlay.holders = 0;
     // Temporary files are not kept for a next transaction that may never come.
     if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax))
@@ -246,9 +253,9 @@ void ReleaseOverlay(Overlay *overlay) {
 Overlay *FindOverlayOfAddition(Oid relid, ItemPointer tid) {
   const int64 ordinal = SyntheticOrdinal(tid);
   Overlay *idle = nullptr;
-  dlist_iter iter;
-  dlist_foreach(iter, &overlays) {
-    CachedOverlay *cached = dlist_container(CachedOverlay, link, iter.cur);
+  ListCell *cell;
+  foreach (cell, overlays) {
+    auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
     if (cached->relid != relid || !cached->built->merges || ordinal >= cached->built->overlay.additions.count) continue;
     if (cached->built->overlay.holders > 0) return &cached->built->overlay;
     if (idle == nullptr) idle = &cached->built->overlay;

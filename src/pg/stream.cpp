@@ -82,7 +82,8 @@ void LoadSource(StreamSource *source, Oid stream_relid) {
   }
 }
 
-bool CollectRelationsWalker(Node *node, List **relids) {
+bool CollectRelations(Node *node, void *argument) {
+  auto *relids = static_cast<List **>(argument);
   if (node == nullptr) return false;
   if (IsA(node, Query)) {
     ListCell *cell;
@@ -90,10 +91,9 @@ bool CollectRelationsWalker(Node *node, List **relids) {
       const RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
       if (OidIsValid(rte->relid)) *relids = list_append_unique_oid(*relids, rte->relid);
     }
-    return query_tree_walker(reinterpret_cast<Query *>(node), reinterpret_cast<bool (*)()>(CollectRelationsWalker),
-                             relids, 0);
+    return compat::WalkQuery(reinterpret_cast<Query *>(node), CollectRelations, relids, 0);
   }
-  return expression_tree_walker(node, reinterpret_cast<bool (*)()>(CollectRelationsWalker), relids);
+  return compat::WalkExpression(node, CollectRelations, relids);
 }
 
 // Every relation the query reads, through views and nested stream tables, so that a reader can lock them all.
@@ -103,7 +103,7 @@ List *RelationsRead(const Query *query) {
   List *rewritten = QueryRewrite(copy);
   List *relids = NIL;
   ListCell *cell;
-  foreach (cell, rewritten) CollectRelationsWalker(static_cast<Node *>(lfirst(cell)), &relids);
+  foreach (cell, rewritten) CollectRelations(static_cast<Node *>(lfirst(cell)), &relids);
   foreach (cell, list_copy(relids)) {
     if (!IsStreamRelid(lfirst_oid(cell))) continue;
     const Stream *source = LookupStream(lfirst_oid(cell));

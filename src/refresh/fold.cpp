@@ -8,7 +8,7 @@
 #include "delta/overlay_build.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
-#include "pg/raw_base.hpp"
+#include "pg/raw_scan.hpp"
 #include "refresh/base_writer.hpp"
 
 namespace pgstream {
@@ -23,10 +23,7 @@ void WriteContentRow(TupleTableSlot *slot, bytea *state, void *argument) {
 // Deletes every base row visible under snapshot.
 void DeleteBase(BaseWriter *writer, Snapshot snapshot) {
   if (RelationGetNumberOfBlocks(writer->rel) == 0) return;
-  RawBaseScope scope;
-  BeginRawBase(&scope);
-  TableScanDesc scan = table_beginscan(writer->rel, snapshot, 0, nullptr);
-  EndRawBase(&scope);
+  TableScanDesc scan = BeginRawScan(writer->rel, snapshot);
   TupleTableSlot *slot = table_slot_create(writer->rel, nullptr);
   while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) DeleteBaseRow(writer, &slot->tts_tid);
   ExecDropSingleTupleTableSlot(slot);
@@ -69,7 +66,7 @@ void ApplyOverlay(Overlay *overlay, Relation rel, BaseWriter *writer) {
       heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
       heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
       heap_deform_tuple(&heap_tuple, extended, values, isnull);
-      ItemPointer replaced = isnull[natts + 1] ? nullptr : DatumGetItemPointer(values[natts + 1]);
+      ItemPointer replaced = isnull[natts + 1] ? nullptr : reinterpret_cast<ItemPointer>(DatumGetPointer(values[natts + 1]));
       bytea *state = isnull[natts] ? nullptr : DatumGetByteaPP(values[natts]);
       if (pass == 0) {
         if (replaced != nullptr)
