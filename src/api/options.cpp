@@ -17,7 +17,7 @@ RefreshMode ParseRefreshMode(const char *text) {
 const char *ParseScheduleOption(const char *text) {
   ScheduleKind kind;
   int64_t seconds;
-  char canonical[256], error[256], hint[512];
+  char canonical[kScheduleTextSize], error[256], hint[512];
   if (!ParseScheduleC(text, &kind, &seconds, canonical, sizeof(canonical), error, sizeof(error), hint, sizeof(hint)))
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid schedule: \"%s\"", text),
                     errdetail("%s", error), hint[0] != '\0' ? errhint("%s", hint) : 0));
