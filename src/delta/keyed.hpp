@@ -5,6 +5,7 @@
 // NULLs (`key IS NULL`), because IS NOT DISTINCT FROM would hide every index.
 //
 // Promises: every group of the set is visited once, whatever its NULLs; a key of which no row is left is not visited.
+// Visitors are called in a memory context that ends with the run, and copy what they keep.
 // Duplicate keys in the set are the caller's error (its groups would be counted twice). Refuses: plans other than Groups.
 #pragma once
 

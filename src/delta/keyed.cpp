@@ -1,0 +1,275 @@
+// Queries restricted to keys: see keyed.hpp.
+//
+// The restricted query is the defining query's tree with one more range table entry, a named tuplestore of keys, and
+// one more condition per key. A key expression matches at most one row of the set, so the join multiplies nothing.
+
+#include "delta/keyed.hpp"
+
+#include "pg/tree.hpp"
+
+extern "C" {
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+}
+
+namespace pgstream {
+namespace {
+
+constexpr char kKeysName[] = "pgstream_keys";
+
+// --- The restricted query ----------------------------------------------------------------------------------------
+
+// An operand as the operator takes it: binary-compatible types (varchar under =(text,text)) are relabeled as the parser
+// does, polymorphic operators take base types.
+Expr *Operand(Node *node, Oid wanted, Oid collation) {
+  const Oid type = exprType(node);
+  if (IsPolymorphicType(wanted))
+    wanted = getBaseType(type);
+  if (type == wanted)
+    return reinterpret_cast<Expr *>(node);
+  RelabelType *const relabel =
+      makeRelabelType(reinterpret_cast<Expr *>(node), wanted, -1, collation, COERCE_IMPLICIT_CAST);
+  return reinterpret_cast<Expr *>(relabel);
+}
+
+Node *KeyEquality(const GroupKey *key, Node *expression, Var *wanted) {
+  Oid left_type, right_type;
+  op_input_types(key->equality_operator, &left_type, &right_type);
+  Expr *const equality =
+      make_opclause(key->equality_operator, BOOLOID, false, Operand(expression, left_type, key->collation),
+                    Operand(reinterpret_cast<Node *>(wanted), right_type, key->collation), InvalidOid, key->collation);
+  set_opfuncid(reinterpret_cast<OpExpr *>(equality));
+  return reinterpret_cast<Node *>(equality);
+}
+
+Node *KeyIsNull(Node *expression) {
+  NullTest *const test = makeNode(NullTest);
+  test->arg = reinterpret_cast<Expr *>(expression);
+  test->nulltesttype = IS_NULL;
+  // As for a row-valued key: NULL itself is meant, not a row of NULLs.
+  test->argisrow = false;
+  test->location = -1;
+  return reinterpret_cast<Node *>(test);
+}
+
+// The key columns that the pattern has values for, as the row type of the tuplestore.
+TupleDesc KeyDescriptor(const DeltaPlan *plan, const bool *pattern) {
+  int ncolumns = 0;
+  for (int i = 0; i < plan->nkeys; i++)
+    ncolumns += !pattern[i];
+  const TupleDesc descriptor = CreateTemplateTupleDesc(ncolumns);
+  int column = 0;
+  for (int i = 0; i < plan->nkeys; i++) {
+    if (pattern[i])
+      continue;
+    const Node *const expression = reinterpret_cast<Node *>(plan->keys[i].expression);
+    column++;
+    TupleDescInitEntry(descriptor, static_cast<AttrNumber>(column), psprintf("key%d", i + 1), exprType(expression),
+                       exprTypmod(expression), 0);
+    TupleDescInitEntryCollation(descriptor, static_cast<AttrNumber>(column), plan->keys[i].collation);
+  }
+  return descriptor;
+}
+
+// Adds the tuplestore to FROM and returns its number in the range table.
+int AddKeysEntry(Query *query, TupleDesc descriptor, double nrows) {
+  RangeTblEntry *const entry = makeNode(RangeTblEntry);
+  entry->rtekind = RTE_NAMEDTUPLESTORE;
+  entry->enrname = pstrdup(kKeysName);
+  entry->enrtuples = nrows;
+  List *names = NIL;
+  for (int i = 0; i < descriptor->natts; i++) {
+    const Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+    entry->coltypes = lappend_oid(entry->coltypes, attribute->atttypid);
+    entry->coltypmods = lappend_int(entry->coltypmods, attribute->atttypmod);
+    entry->colcollations = lappend_oid(entry->colcollations, attribute->attcollation);
+    names = lappend(names, makeString(pstrdup(NameStr(attribute->attname))));
+  }
+  entry->eref = makeAlias(kKeysName, names);
+  entry->inFromCl = true;
+  query->rtable = lappend(query->rtable, entry);
+  RangeTblRef *const reference = makeNode(RangeTblRef);
+  reference->rtindex = list_length(query->rtable);
+  query->jointree->fromlist = lappend(query->jointree->fromlist, reference);
+  return reference->rtindex;
+}
+
+// Restricts a query over the plan's one source to the keys of one pattern of NULLs; descriptor has no columns when all
+// of them are NULL.
+void RestrictToKeys(Query *query, const DeltaPlan *plan, const bool *pattern, TupleDesc descriptor, double nrows) {
+  const int source = SingleFromEntry(query);
+  const int keys_entry = descriptor->natts > 0 ? AddKeysEntry(query, descriptor, nrows) : 0;
+  List *conditions = NIL;
+  AttrNumber column = 0;
+  for (int i = 0; i < plan->nkeys; i++) {
+    const GroupKey *const key = &plan->keys[i];
+    Node *const expression = reinterpret_cast<Node *>(CopyNode(key->expression));
+    if (source != 1)
+      ChangeVarNodes(expression, 1, source, 0);
+    if (pattern[i]) {
+      conditions = lappend(conditions, KeyIsNull(expression));
+      continue;
+    }
+    column++;
+    Var *const wanted = makeVar(keys_entry, column, exprType(expression), exprTypmod(expression), key->collation, 0);
+    conditions = lappend(conditions, KeyEquality(key, expression, wanted));
+  }
+  if (query->jointree->quals != nullptr)
+    conditions = lcons(query->jointree->quals, conditions);
+  query->jointree->quals = reinterpret_cast<Node *>(make_ands_explicit(conditions));
+}
+
+// The query for the used columns of the source's rows, in the order of their numbers, that pass the quals.
+Query *SourceRowsQuery(const DeltaPlan *plan) {
+  Query *const query = CopyNode(plan->query);
+  compat::FlattenGroupExpressions(query);
+  const int source = SingleFromEntry(query);
+  query->targetList = query->groupClause = query->distinctClause = query->sortClause = query->constraintDeps = NIL;
+  query->havingQual = nullptr;
+  query->hasAggs = query->groupDistinct = false;
+  AttrNumber resno = 0;
+  int attnum = -1;
+  while ((attnum = bms_next_member(plan->columns[0], attnum)) >= 0) {
+    Oid type, collation;
+    int32 typmod;
+    get_atttypetypmodcoll(plan->sources[0], static_cast<AttrNumber>(attnum), &type, &typmod, &collation);
+    Var *const var = makeVar(source, static_cast<AttrNumber>(attnum), type, typmod, collation, 0);
+    resno++;
+    query->targetList = lappend(
+        query->targetList, makeTargetEntry(reinterpret_cast<Expr *>(var), resno, psprintf("column%d", resno), false));
+  }
+  return query;
+}
+
+// --- Running -----------------------------------------------------------------------------------------------------
+
+// One query for the keys of one pattern of NULLs, and all that it needs, which is in one context.
+uint64 RunPattern(const Query *whole, const DeltaPlan *plan, const KeySet *keys, const bool *pattern, const bool *mine,
+                  double nrows, Snapshot snapshot, RowVisitor visit, void *argument) {
+  const TupleDesc descriptor = KeyDescriptor(plan, pattern);
+  Query *const query = CopyNode(whole);
+  RestrictToKeys(query, plan, pattern, descriptor, nrows);
+  if (descriptor->natts == 0)
+    return RunQuery(query, snapshot, nullptr, visit, argument);
+
+  Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
+  Datum *const values = static_cast<Datum *>(palloc(descriptor->natts * sizeof(Datum)));
+  bool *const nulls = static_cast<bool *>(palloc0(descriptor->natts * sizeof(bool)));
+  for (int64 row = 0; row < keys->count; row++) {
+    if (!mine[row])
+      continue;
+    int column = 0;
+    for (int i = 0; i < keys->nkeys; i++)
+      if (!pattern[i])
+        values[column++] = keys->values[row * keys->nkeys + i];
+    tuplestore_putvalues(store, descriptor, values, nulls);
+  }
+
+  EphemeralNamedRelation const relation =
+      static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+  relation->md.name = pstrdup(kKeysName);
+  relation->md.tupdesc = descriptor;
+  relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+  relation->md.enrtuples = nrows;
+  relation->reldata = store;
+  QueryEnvironment *const environment = create_queryEnv();
+  register_ENR(environment, relation);
+  const uint64 count = RunQuery(query, snapshot, environment, visit, argument);
+  tuplestore_end(store);
+  return count;
+}
+
+// Runs `whole` restricted to keys, pattern by pattern.
+uint64 RunForKeys(const Query *whole, const Stream *stream, const KeySet *keys, Snapshot snapshot, RowVisitor visit,
+                  void *argument) {
+  const DeltaPlan *const plan = stream->plan;
+  if (plan->nkeys == 0)
+    return RunQuery(whole, snapshot, nullptr, visit, argument);
+  if (keys->nkeys != plan->nkeys)
+    elog(ERROR, "a key set does not have the keys of its plan");
+
+  const Size row_flags = Max(keys->count, static_cast<int64>(1)) * sizeof(bool);
+  bool *const done = static_cast<bool *>(
+      MemoryContextAllocExtended(CurrentMemoryContext, row_flags, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+  bool *const mine = static_cast<bool *>(MemoryContextAllocHuge(CurrentMemoryContext, row_flags));
+  uint64 count = 0;
+  for (int64 first = 0; first < keys->count; first++) {
+    if (done[first])
+      continue;
+    const bool *const pattern = &keys->nulls[first * keys->nkeys];
+    double nrows = 0;
+    for (int64 row = 0; row < keys->count; row++) {
+      mine[row] = !done[row] && memcmp(pattern, &keys->nulls[row * keys->nkeys], keys->nkeys * sizeof(bool)) == 0;
+      if (!mine[row])
+        continue;
+      done[row] = true;
+      nrows++;
+    }
+    count += RunPattern(whole, plan, keys, pattern, mine, nrows, snapshot, visit, argument);
+  }
+  return count;
+}
+
+// Turns the rows of SourceRowsQuery into rows of the source's own type.
+struct SourceRowMapping {
+  TupleTableSlot *slot;
+  AttrNumber *columns;  // of each column of the query's result
+  RowVisitor visit;
+  void *argument;
+};
+
+void MapSourceRow(TupleTableSlot *row, void *argument) {
+  SourceRowMapping *const mapping = static_cast<SourceRowMapping *>(argument);
+  TupleTableSlot *const slot = mapping->slot;
+  slot_getallattrs(row);
+  ExecClearTuple(slot);
+  for (int i = 0; i < row->tts_tupleDescriptor->natts; i++) {
+    const int column = mapping->columns[i] - 1;
+    slot->tts_values[column] = row->tts_values[i];
+    slot->tts_isnull[column] = row->tts_isnull[i];
+  }
+  ExecStoreVirtualTuple(slot);
+  mapping->visit(slot, mapping->argument);
+}
+
+MemoryContext NewRunContext() {
+  return AllocSetContextCreate(CurrentMemoryContext, "pg_stream keyed evaluation", ALLOCSET_DEFAULT_SIZES);
+}
+
+}  // namespace
+
+uint64 RunKeyedQuery(const Stream *stream, const KeySet *keys, Snapshot snapshot, RowVisitor visit, void *argument) {
+  const MemoryContext work = NewRunContext();
+  const MemoryContext saved = MemoryContextSwitchTo(work);
+  const uint64 count = RunForKeys(stream->plan->query, stream, keys, snapshot, visit, argument);
+  MemoryContextSwitchTo(saved);
+  MemoryContextDelete(work);
+  return count;
+}
+
+uint64 RunKeyedSourceRows(const Stream *stream, const KeySet *keys, Snapshot snapshot, RowVisitor visit,
+                          void *argument) {
+  const DeltaPlan *const plan = stream->plan;
+  const MemoryContext work = NewRunContext();
+  const MemoryContext saved = MemoryContextSwitchTo(work);
+  Relation source = table_open(plan->sources[0], AccessShareLock);
+  SourceRowMapping mapping = {};
+  mapping.slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(source)), &TTSOpsVirtual);
+  table_close(source, NoLock);
+  for (int i = 0; i < mapping.slot->tts_tupleDescriptor->natts; i++)
+    mapping.slot->tts_isnull[i] = true;
+  mapping.columns = static_cast<AttrNumber *>(palloc((bms_num_members(plan->columns[0]) + 1) * sizeof(AttrNumber)));
+  int ncolumns = 0;
+  int attnum = -1;
+  while ((attnum = bms_next_member(plan->columns[0], attnum)) >= 0)
+    mapping.columns[ncolumns++] = static_cast<AttrNumber>(attnum);
+  mapping.visit = visit;
+  mapping.argument = argument;
+  const uint64 count = RunForKeys(SourceRowsQuery(plan), stream, keys, snapshot, MapSourceRow, &mapping);
+  ExecDropSingleTupleTableSlot(mapping.slot);
+  MemoryContextSwitchTo(saved);
+  MemoryContextDelete(work);
+  return count;
+}
+
+}  // namespace pgstream
