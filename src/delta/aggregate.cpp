@@ -123,6 +123,9 @@ void FreeState(const AggregateProgram *program, AggregateState *state) {
   state->isnull = true;
 }
 
+bool HasNoInputs(const AggregateProgram *program) { return program->nargs == 0 && !program->filtered; }
+bool Skips(uint64 skip, int aggregate) { return aggregate < 64 && (skip >> aggregate & 1) != 0; }
+
 // Puts the arguments of one input row into a call. False when the filter or a strict function leaves the row out.
 bool LoadArguments(const AggregateProgram *program, bool strict, FunctionCallInfo call, const Datum *values,
                    const bool *nulls) {
@@ -133,7 +136,6 @@ bool LoadArguments(const AggregateProgram *program, bool strict, FunctionCallInf
   }
   for (int i = 0; i < program->nargs; i++, input++) {
     if (strict && nulls[input]) return false;
-    if (call == nullptr) continue;
     call->args[i + 1].value = values[input];
     call->args[i + 1].isnull = nulls[input];
   }
@@ -283,18 +285,18 @@ void InitializeStates(const AggregateSet *set, AggregateState *states) {
   for (int i = 0; i < set->naggregates; i++) InitializeState(set, &set->programs[i], &states[i]);
 }
 
-void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls) {
+void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip) {
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
-    if (program->nargs == 0 && !program->filtered) continue;
+    if (HasNoInputs(program) || Skips(skip, i)) continue;
     if (!states[i].doubtful) AdvanceState(set, program, &states[i], values, nulls);
   }
 }
 
-void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls) {
+void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip) {
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
-    if (program->nargs == 0 && !program->filtered) continue;
+    if (HasNoInputs(program) || Skips(skip, i)) continue;
     if (!states[i].doubtful) RetractState(set, program, &states[i], values, nulls);
   }
 }
@@ -302,15 +304,10 @@ void RetractStates(const AggregateSet *set, AggregateState *states, const Datum 
 void AdvanceWithoutInputs(const AggregateSet *set, AggregateState *states, int64 n) {
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
-    if (program->nargs != 0 || program->filtered) continue;
+    if (!HasNoInputs(program)) continue;
     for (int64 done = 0; done < n && !states[i].doubtful; done++) AdvanceState(set, program, &states[i], nullptr, nullptr);
     for (int64 done = 0; done > n && !states[i].doubtful; done--) RetractState(set, program, &states[i], nullptr, nullptr);
   }
-}
-
-bool InputCounts(const AggregateSet *set, int aggregate, const Datum *values, const bool *nulls) {
-  const AggregateProgram *program = &set->programs[aggregate];
-  return LoadArguments(program, program->transition.fn_strict, nullptr, values, nulls);
 }
 
 bool SameInputImage(const AggregateSet *set, int aggregate, const Datum *values_a, const bool *nulls_a,
@@ -324,12 +321,11 @@ bool SameInputImage(const AggregateSet *set, int aggregate, const Datum *values_
   return true;
 }
 
-bool RetractionIsDoubtful(const AggregateSet *set, int aggregate, const AggregateState *state, const Datum *values,
-                          const bool *nulls) {
-  const AggregateProgram *program = &set->programs[aggregate];
-  if (program->maintenance != AggregateMaintenance::InsertOnly) return false;
-  if (!InputCounts(set, aggregate, values, nulls)) return false;
-  return MayBeExtremum(program, state, values[program->first_input + (program->filtered ? 1 : 0)]);
+bool AnyDoubtful(const AggregateSet *set, const AggregateState *states) {
+  for (int i = 0; i < set->naggregates; i++) {
+    if (states[i].doubtful) return true;
+  }
+  return false;
 }
 
 void FinalizeStates(const AggregateSet *set, AggregateState *states, Datum *values, bool *nulls) {

@@ -65,26 +65,24 @@ AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states);
 // Sets the states (naggregates of them) to those of a group without rows.
 void InitializeStates(const AggregateSet *set, AggregateState *states);
 
-// Adds (n >= 1 times) one input row to the states.
-void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls);
+// Adds one input row to the states of all aggregates but those in `skip` (bit i: aggregate i; only the first 64 can be
+// skipped).
+void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip);
 
-// Takes one input row back from the states; all additions must have been done before. An aggregate that cannot is marked
+// Takes one input row back, in the same way; all additions must have been done before. An aggregate that cannot is marked
 // doubtful and left alone from then on.
-void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls);
+void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip);
 
-// Both for the aggregates that have no inputs (count(*)), n rows at once; AdvanceStates and RetractStates pass them over.
+// Both for the aggregates that have no inputs (count(*)), n rows at once, taken back when n < 0; AdvanceStates and
+// RetractStates pass them over.
 void AdvanceWithoutInputs(const AggregateSet *set, AggregateState *states, int64 n);
 
-// True when this aggregate of an input row has a value that counts: the filter holds and, for strict functions, no
-// argument is NULL.
-bool InputCounts(const AggregateSet *set, int aggregate, const Datum *values, const bool *nulls);
-// True when both input rows are, for this aggregate, the same image.
+// True when both input rows are, for this aggregate, the same image: adding one and taking back the other is nothing.
 bool SameInputImage(const AggregateSet *set, int aggregate, const Datum *values_a, const bool *nulls_a,
                     const Datum *values_b, const bool *nulls_b);
-// True when retracting this input from the state is beyond the aggregate's means (InsertOnly ones: the value may be the
-// extremum); used to look for an equal addition first.
-bool RetractionIsDoubtful(const AggregateSet *set, int aggregate, const AggregateState *state, const Datum *values,
-                          const bool *nulls);
+
+// Some aggregate was marked doubtful.
+bool AnyDoubtful(const AggregateSet *set, const AggregateState *states);
 
 // The results of the states; by-reference ones live in set->temporary or point into a state.
 void FinalizeStates(const AggregateSet *set, AggregateState *states, Datum *values, bool *nulls);

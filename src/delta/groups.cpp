@@ -1,0 +1,406 @@
+// The groups strategy: finishing takes the net changes of the source, brings the aggregate states of each touched group up
+// to date and puts the group's row into the overlay.
+//
+// A group's states come from the hidden state of its base row (read under the reader's snapshot, once); then all
+// additions are applied, then the retractions. Where states cannot answer (an inverse refused, the row has none, HAVING
+// hides it, an aggregate is Keyed) the group is evaluated again from its rows, all such groups in one query.
+//
+// Promises: what DeltaOperations asks. States stay in memory, so that extending touches changed groups only.
+// Refuses: a group with fewer than no members (log and base do not belong together): a reason to recompute.
+#include "delta/base_lookup.hpp"
+#include "delta/group_output.hpp"
+#include "delta/group_table.hpp"
+#include "delta/keyed.hpp"
+#include "delta/source_delta.hpp"
+#include "delta/strategy.hpp"
+
+extern "C" {
+#include "executor/nodeHash.h"
+}
+
+namespace pgstream {
+namespace {
+
+// Beyond so many changes of one group, opposite ones are not looked for: it is evaluated by key instead.
+constexpr int kMostCancellations = 1000;
+constexpr uint64 kGroupsPerMemoryCheck = 256;
+
+// What a Delta is to this strategy.
+struct GroupsDelta {
+  Overlay *overlay;
+  const Stream *stream;
+  const DeltaPlan *plan;
+  bool for_fold;
+  bool keeps_state;    // else every touched group is evaluated by the query
+  bool keys_are_images;  // equal keys are the same bytes
+  uint64 insert_only;  // aggregates for which opposite changes are looked for
+  const char *failure;
+  Size memory_limit;
+
+  MemoryContext context;  // of everything here
+  MemoryContext changes;  // pending ones, reset by finish
+  SourceDelta *source;
+  GroupRowReader *reader;
+  GroupTable *table;
+  AggregateSet *aggregates;  // nullptr without states
+  GroupWriter *writer;
+  Group *touched;
+  BaseLookup *lookup;  // while finishing
+};
+
+// --- Finding the group's state -----------------------------------------------------------------------------------
+
+struct Search {
+  GroupsDelta *delta;
+  Group *group;
+  Datum *keys;
+  bool *nulls;
+};
+
+// Compares a base row with the group looked for; its hidden state, if it has one, becomes the group's.
+bool MatchBaseRow(TupleTableSlot *row, ItemPointer tid, const bytea *state, void *argument) {
+  auto *search = static_cast<Search *>(argument);
+  GroupsDelta *delta = search->delta;
+  Group *group = search->group;
+  for (int i = 0; i < delta->plan->nkeys; i++) {
+    search->keys[i] = slot_getattr(row, delta->plan->keys[i].output_column, &search->nulls[i]);
+  }
+  if (!GroupKeysEqual(delta->table, search->keys, search->nulls, group->keys, group->nulls)) return true;
+  group->has_base = true;
+  group->base_tid = *tid;
+  if (delta->keeps_state && state != nullptr &&
+      DeserializeStates(delta->aggregates, state, &group->rows, group->states)) {
+    group->state = GroupState::Running;
+  }
+  return false;
+}
+
+// Finds a group's base row, and in it the states to start from.
+void LookUp(GroupsDelta *delta, Group *group) {
+  const int nkeys = delta->plan->nkeys;
+  Search search = {delta, group, static_cast<Datum *>(palloc(sizeof(Datum) * (nkeys + 1))),
+                   static_cast<bool *>(palloc(sizeof(bool) * (nkeys + 1)))};
+  group->state = GroupState::Stateless;
+  FindCandidates(delta->lookup, group->hash, MatchBaseRow, &search);
+  // Without a base row there was no such group, unless HAVING hid it.
+  if (delta->keeps_state && !group->has_base && delta->plan->having == NIL && !delta->plan->always_one_row) {
+    InitializeStates(delta->aggregates, group->states);
+    group->rows = 0;
+    group->state = GroupState::Running;
+  }
+  if (delta->aggregates != nullptr) MemoryContextReset(delta->aggregates->temporary);
+}
+
+// --- Applying -----------------------------------------------------------------------------------------------------
+
+void KeepChange(GroupsDelta *delta, Group *group, const Datum *values, const bool *nulls, int64 weight) {
+  const AggregateSet *set = delta->aggregates;
+  const Size data = MAXALIGN(sizeof(GroupChange));
+  const Size flags = data + sizeof(Datum) * set->ninputs;
+  auto *memory = static_cast<char *>(MemoryContextAlloc(delta->changes, flags + sizeof(bool) * set->ninputs));
+  auto *change = reinterpret_cast<GroupChange *>(memory);
+  change->values = reinterpret_cast<Datum *>(memory + data);
+  change->nulls = reinterpret_cast<bool *>(memory + flags);
+  change->cancelled = 0;
+  change->weight = weight;
+  for (int i = 0; i < set->ninputs; i++) {
+    change->nulls[i] = nulls[i];
+    change->values[i] =
+        nulls[i] ? static_cast<Datum>(0) : CopyDetoasted(delta->changes, values[i], set->input_byval[i], set->input_lengths[i]);
+  }
+  change->next = group->changes;
+  group->changes = change;
+}
+
+void ApplyInputs(GroupsDelta *delta, Group *group, const Datum *values, const bool *nulls, uint64 skip, int64 weight) {
+  const AggregateSet *set = delta->aggregates;
+  for (int64 i = 0; i < weight; i++) AdvanceStates(set, group->states, values, nulls, skip);
+  for (int64 i = 0; i > weight; i--) RetractStates(set, group->states, values, nulls, skip);
+  MemoryContextReset(set->temporary);
+}
+
+// One net change of the source. Gains come first, then losses.
+void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
+  auto *delta = static_cast<GroupsDelta *>(argument);
+  if (delta->failure != nullptr) return;
+  const MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+  const TupleTableSlot *row = ReadGroupRow(delta->reader, econtext->ecxt_scantuple);
+  bool created;
+  Group *group = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
+  if (created && delta->table->count % kGroupsPerMemoryCheck == 0 &&
+      MemoryContextMemAllocated(delta->overlay->context, true) > delta->memory_limit) {
+    delta->failure = "the changed groups exceed hash_mem";
+  }
+  if (!group->touched) {
+    group->touched = true;
+    group->next_touched = delta->touched;
+    delta->touched = group;
+  }
+  if (group->state == GroupState::Unknown) LookUp(delta, group);
+  group->net += weight;
+  group->retracted |= weight < 0;
+  if (group->state == GroupState::Running && delta->aggregates->ninputs > 0) {
+    const Datum *values = row->tts_values + delta->plan->nkeys;
+    const bool *nulls = row->tts_isnull + delta->plan->nkeys;
+    if (delta->insert_only == 0) {
+      ApplyInputs(delta, group, values, nulls, 0, weight);
+    } else {
+      KeepChange(delta, group, values, nulls, weight);
+    }
+  }
+  MemoryContextSwitchTo(old);
+}
+
+// Pairs a gain with a loss of the same input, aggregate by aggregate: together they are nothing, but the retraction alone
+// may look as if it took the extremum.
+void CancelOpposites(const GroupsDelta *delta, Group *group) {
+  int count = 0;
+  for (const GroupChange *change = group->changes; change != nullptr; change = change->next) count++;
+  if (!group->retracted || count > kMostCancellations) return;
+  for (GroupChange *minus = group->changes; minus != nullptr; minus = minus->next) {
+    if (minus->weight > 0) continue;
+    for (int i = 0; i < Min(delta->plan->naggregates, 64); i++) {
+      const uint64 bit = UINT64CONST(1) << i;
+      if ((delta->insert_only & bit) == 0) continue;
+      for (GroupChange *plus = group->changes; plus != nullptr; plus = plus->next) {
+        if (plus->weight != -minus->weight || (plus->cancelled & bit) != 0 ||
+            !SameInputImage(delta->aggregates, i, minus->values, minus->nulls, plus->values, plus->nulls)) {
+          continue;
+        }
+        plus->cancelled |= bit;
+        minus->cancelled |= bit;
+        break;
+      }
+    }
+  }
+}
+
+// Brings a Running group up to date. It becomes Stateless where its states cannot follow.
+const char *ApplyChanges(GroupsDelta *delta, Group *group) {
+  const AggregateSet *set = delta->aggregates;
+  group->rows += group->net;
+  if (group->rows < 0) return "the change log takes more rows from a group than it has";
+  if (group->rows == 0) {
+    FreeStates(set, group->states);
+    InitializeStates(set, group->states);
+    return nullptr;
+  }
+  if (group->changes != nullptr) CancelOpposites(delta, group);
+  for (int pass = 0; pass < 2; pass++) {
+    const bool gains = pass == 0;
+    for (const GroupChange *change = group->changes; change != nullptr; change = change->next) {
+      if ((change->weight > 0) != gains) continue;
+      ApplyInputs(delta, group, change->values, change->nulls, change->cancelled, change->weight);
+    }
+  }
+  AdvanceWithoutInputs(set, group->states, group->net);
+  MemoryContextReset(set->temporary);
+  // Where equal keys can look different (1.0 and 1.00), the one shown may be the one that went.
+  if (AnyDoubtful(set, group->states) || (group->retracted && !delta->keys_are_images)) group->state = GroupState::Stateless;
+  return nullptr;
+}
+
+// --- Into the overlay -------------------------------------------------------------------------------------------
+
+void MaskBase(GroupsDelta *delta, Group *group) {
+  if (!group->has_base || group->masked) return;
+  delta->overlay->mask.Insert(ItemPointerGetBlockNumber(&group->base_tid), ItemPointerGetOffsetNumber(&group->base_tid));
+  group->masked = true;
+}
+
+// Makes tuple (nullptr: none) the group's addition.
+const char *SetAddition(GroupsDelta *delta, Group *group, MinimalTuple tuple) {
+  Additions *additions = &delta->overlay->additions;
+  if (group->ordinal < 0) {
+    if (tuple != nullptr) group->ordinal = AdditionsAppend(additions, tuple);
+    return nullptr;
+  }
+  if (!AdditionsInMemory(additions)) return "the additions to be changed were spilled to disk";
+  AdditionsReplace(additions, group->ordinal, tuple);
+  return nullptr;
+}
+
+// Puts a Running group's row into the overlay.
+const char *PutGroup(GroupsDelta *delta, Group *group) {
+  const bool exists = group->rows > 0 || delta->plan->always_one_row;
+  TupleTableSlot *row = exists ? WriteGroupRow(delta->writer, group) : nullptr;
+  MaskBase(delta, group);
+  return SetAddition(delta, group, row == nullptr ? nullptr : GroupTuple(delta->writer, row, group, delta->for_fold));
+}
+
+// --- By key -----------------------------------------------------------------------------------------------------
+
+KeySet KeysOf(const GroupsDelta *delta, const List *groups) {
+  const int nkeys = delta->plan->nkeys;
+  const int64 count = list_length(groups);
+  auto *values = static_cast<Datum *>(palloc_extended(sizeof(Datum) * Max(count * nkeys, 1), MCXT_ALLOC_HUGE));
+  auto *nulls = static_cast<bool *>(palloc_extended(sizeof(bool) * Max(count * nkeys, 1), MCXT_ALLOC_HUGE));
+  int64 at = 0;
+  ListCell *cell;
+  foreach (cell, groups) {
+    const Group *group = static_cast<Group *>(lfirst(cell));
+    for (int i = 0; i < nkeys; i++, at++) {
+      values[at] = group->keys[i];
+      nulls[at] = group->nulls[i];
+    }
+  }
+  return KeySet{nkeys, count, values, nulls};
+}
+
+Group *FindKeyed(GroupsDelta *delta, const Datum *keys, const bool *nulls) {
+  Group *group = FindGroup(delta->table, keys, nulls, nullptr);
+  if (group == nullptr || group->state != GroupState::Stateless) elog(ERROR, "keyed evaluation returned an unexpected group");
+  return group;
+}
+
+// A source row of a group that is evaluated from its rows.
+void TakeKeyedRow(TupleTableSlot *slot, void *argument) {
+  auto *delta = static_cast<GroupsDelta *>(argument);
+  const TupleTableSlot *row = ReadGroupRow(delta->reader, slot);
+  const MemoryContext old = MemoryContextSwitchTo(delta->reader->econtext->ecxt_per_tuple_memory);
+  Group *group = FindKeyed(delta, row->tts_values, row->tts_isnull);
+  const int nkeys = delta->plan->nkeys;
+  if (group->rows++ == 0 && !delta->keys_are_images) ReplaceKeys(delta->table, group, row->tts_values);
+  AdvanceStates(delta->aggregates, group->states, row->tts_values + nkeys, row->tts_isnull + nkeys, 0);
+  AdvanceWithoutInputs(delta->aggregates, group->states, 1);
+  MemoryContextReset(delta->aggregates->temporary);
+  MemoryContextSwitchTo(old);
+}
+
+// Evaluates groups from their rows under the snapshot, which has all changes in it.
+const char *EvaluateRows(GroupsDelta *delta, const List *groups, Snapshot snapshot) {
+  ListCell *cell;
+  foreach (cell, groups) {
+    Group *group = static_cast<Group *>(lfirst(cell));
+    InitializeStates(delta->aggregates, group->states);
+    group->rows = 0;
+  }
+  const KeySet keys = KeysOf(delta, groups);
+  RunKeyedSourceRows(delta->stream, &keys, snapshot, TakeKeyedRow, delta);
+  foreach (cell, groups) {
+    Group *group = static_cast<Group *>(lfirst(cell));
+    group->state = GroupState::Running;
+    if (const char *why = PutGroup(delta, group)) return why;
+  }
+  return nullptr;
+}
+
+// A row of the defining query, for a group that has no states.
+void TakeResultRow(TupleTableSlot *slot, void *argument) {
+  auto *delta = static_cast<GroupsDelta *>(argument);
+  if (delta->failure != nullptr) return;
+  const DeltaPlan *plan = delta->plan;
+  ResetExprContext(delta->reader->econtext);
+  const MemoryContext old = MemoryContextSwitchTo(delta->reader->econtext->ecxt_per_tuple_memory);
+  slot_getallattrs(slot);
+  auto *keys = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->nkeys + 1)));
+  auto *nulls = static_cast<bool *>(palloc(sizeof(bool) * (plan->nkeys + 1)));
+  for (int i = 0; i < plan->nkeys; i++) {
+    const int column = plan->keys[i].output_column - 1;
+    keys[i] = slot->tts_values[column];
+    nulls[i] = slot->tts_isnull[column];
+  }
+  Group *group = FindKeyed(delta, keys, nulls);
+  delta->failure = SetAddition(delta, group, ResultTuple(delta->writer, slot, group, delta->for_fold));
+  MemoryContextSwitchTo(old);
+}
+
+// Lets the query answer for groups that have no states.
+const char *EvaluateQuery(GroupsDelta *delta, const List *groups, Snapshot snapshot) {
+  ListCell *cell;
+  foreach (cell, groups) {
+    Group *group = static_cast<Group *>(lfirst(cell));
+    MaskBase(delta, group);
+    if (group->ordinal < 0) continue;
+    if (const char *why = SetAddition(delta, group, nullptr)) return why;
+  }
+  const KeySet keys = KeysOf(delta, groups);
+  RunKeyedQuery(delta->stream, &keys, snapshot, TakeResultRow, delta);
+  return delta->failure;
+}
+
+// --- The operations ---------------------------------------------------------------------------------------------
+
+Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold) {
+  const MemoryContext context = AllocSetContextCreate(overlay->context, "pg_stream groups", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext old = MemoryContextSwitchTo(context);
+  auto *delta = static_cast<GroupsDelta *>(palloc0(sizeof(GroupsDelta)));
+  const DeltaPlan *plan = stream->plan;
+  delta->overlay = overlay;
+  delta->stream = stream;
+  delta->plan = plan;
+  delta->for_fold = for_fold;
+  delta->context = context;
+  delta->changes = AllocSetContextCreate(context, "pg_stream group changes", ALLOCSET_DEFAULT_SIZES);
+  delta->keeps_state = GroupsKeepState(plan);
+  delta->keys_are_images = true;
+  for (int i = 0; i < plan->nkeys; i++) delta->keys_are_images &= plan->keys[i].equal_image;
+  for (int i = 0; i < Min(plan->naggregates, 64); i++) {
+    if (plan->aggregates[i].maintenance == AggregateMaintenance::InsertOnly) delta->insert_only |= UINT64CONST(1) << i;
+  }
+  delta->memory_limit = get_hash_memory_limit();
+  delta->source = NewSourceDelta(stream);
+  delta->reader = NewGroupRowReader(plan, delta->keeps_state);
+  delta->table = NewGroupTable(plan, context);
+  if (delta->keeps_state) delta->aggregates = PrepareAggregates(plan, context);
+  delta->writer = NewGroupWriter(rel, plan, delta->aggregates);
+  MemoryContextSwitchTo(old);
+  return reinterpret_cast<Delta *>(delta);
+}
+
+void Apply(Delta *opaque, const LogRecord *record) {
+  auto *delta = reinterpret_cast<GroupsDelta *>(opaque);
+  if (delta->failure == nullptr) delta->failure = AddRecord(delta->source, record);
+}
+
+// Brings every touched group into the overlay: by its states at once, the others all by key.
+const char *PutTouched(GroupsDelta *delta, Snapshot snapshot) {
+  List *by_key = NIL;
+  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
+    CHECK_FOR_INTERRUPTS();
+    if (group->state == GroupState::Running) {
+      if (const char *why = ApplyChanges(delta, group)) return why;
+    }
+    if (group->state == GroupState::Stateless) {
+      by_key = lappend(by_key, group);
+    } else if (const char *why = PutGroup(delta, group)) {
+      return why;
+    }
+  }
+  if (by_key == NIL) return nullptr;
+  return delta->keeps_state ? EvaluateRows(delta, by_key, snapshot) : EvaluateQuery(delta, by_key, snapshot);
+}
+
+const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
+  auto *delta = reinterpret_cast<GroupsDelta *>(opaque);
+  const MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pg_stream groups finish", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext old = MemoryContextSwitchTo(work);
+  delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
+  if (delta->failure == nullptr) DrainSourceDelta(delta->source, TakeChange, delta);
+  EndBaseLookup(delta->lookup);
+  delta->lookup = nullptr;
+  if (delta->failure == nullptr) delta->failure = PutTouched(delta, snapshot);
+  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
+    group->touched = group->retracted = false;
+    group->net = 0;
+    group->changes = nullptr;
+  }
+  delta->touched = nullptr;
+  MemoryContextReset(delta->changes);
+  MemoryContextSwitchTo(old);
+  MemoryContextDelete(work);
+  return delta->failure;
+}
+
+}  // namespace
+
+const DeltaOperations kGroupsDelta = {Begin, Apply, Finish};
+
+bool GroupsKeepState(const DeltaPlan *plan) {
+  for (int i = 0; i < plan->naggregates; i++) {
+    if (plan->aggregates[i].maintenance == AggregateMaintenance::Keyed) return false;
+  }
+  return true;
+}
+
+}  // namespace pgstream
