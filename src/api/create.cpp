@@ -108,8 +108,9 @@ void AttachSources(Oid relid, const DeltaPlan *plan) {
 }
 
 // The internal index that finds a base row from its key. The internal dependency keeps users from dropping it alone.
-void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
+void CreateKeyIndex(Oid relid, const DeltaPlan *plan) {
   if (plan->nindex_columns == 0) return;
+  Relation rel = table_open(relid, NoLock);
   StringInfoData command;
   initStringInfo(&command);
   appendStringInfo(&command, "CREATE INDEX ON %s.%s (pgstream.%s(",
@@ -121,12 +122,14 @@ void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
                      quote_identifier(NameStr(
                          TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
   appendStringInfoString(&command, "))");
+  table_close(rel, NoLock);
   SPI_connect();
   const int result = SPI_execute(command.data, false, 0);
   if (result != SPI_OK_UTILITY) elog(ERROR, "could not create key index: %s", SPI_result_code_string(result));
   SPI_finish();
   CommandCounterIncrement();
 
+  rel = table_open(relid, NoLock);
   List *indexes = RelationGetIndexList(rel);
   if (list_length(indexes) != 1) elog(ERROR, "key index of \"%s\" not found", RelationGetRelationName(rel));
   const Oid index = linitial_oid(indexes);
@@ -137,6 +140,8 @@ void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
   const AttrNumber column = pgs_stream::key_index;
   const Datum value = ObjectIdGetDatum(index);
   UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", RelationGetRelid(rel), 1, &column, &value, nullptr);
+  table_close(rel, NoLock);
+  CommandCounterIncrement();
 }
 
 void MarkActive(Oid relid) {
@@ -161,7 +166,10 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   int64 rows = 0;
   const bool populated = with_data && PopulateNewStream(relid, &rows);
   CommandCounterIncrement();
-  if (options->mode == RefreshMode::Differential) CreateKeyIndex(rel, plan);
+  // CREATE INDEX wants to be the only one to have the table open.
+  table_close(rel, NoLock);
+  if (options->mode == RefreshMode::Differential) CreateKeyIndex(relid, plan);
+  rel = table_open(relid, NoLock);
   if (populated) MarkActive(relid);
   if (with_data && !populated)
     ereport(NOTICE, (errmsg("stream table \"%s\" is created without data", RelationGetRelationName(rel)),
