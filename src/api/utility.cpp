@@ -176,6 +176,12 @@ void CheckStatement(Node *statement) {
         Refuse("stream tables cannot have triggers", "Put the trigger on a source of the stream table.");
       break;
     }
+    case T_CopyStmt: {
+      const auto *copy = reinterpret_cast<CopyStmt *>(statement);
+      if (copy->is_from && copy->relation != nullptr && OidIsValid(StreamNamed(copy->relation)))
+        Refuse("cannot copy into a stream table", "Its content follows from its query: change its sources.");
+      break;
+    }
     case T_TruncateStmt: {
       ListCell *cell;
       foreach (cell, reinterpret_cast<TruncateStmt *>(statement)->relations)

@@ -59,6 +59,18 @@ void CreateCache() {
   cache = hash_create("pg_stream streams", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+bool IsPopulated(const Stream *stream) {
+  CatalogScan scan;
+  bool populated = false;
+  if (!BeginCatalogScan(&scan, "pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, stream->relid, nullptr,
+                        AccessShareLock))
+    return false;
+  if (HeapTuple tuple = NextCatalogTuple(&scan))
+    populated = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_frontier::version, nullptr)) == stream->version;
+  EndCatalogScan(&scan);
+  return populated;
+}
+
 void LoadSource(StreamSource *source, Oid stream_relid) {
   CatalogScan scan;
   if (BeginCatalogScan(&scan, "pgs_log", "pgs_log_pkey", pgs_log::source_relid, source->relid, nullptr,
@@ -129,6 +141,7 @@ Stream *LoadStream(Oid relid) {
   }
   EndCatalogScan(&scan);
   if (stream == nullptr) return nullptr;
+  stream->populated = IsPopulated(stream);
 
   Relation rel = relation_open(relid, AccessShareLock);
   stream->owner = rel->rd_rel->relowner;

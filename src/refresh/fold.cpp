@@ -41,7 +41,13 @@ bool SnapshotSeesCapture(const Stream *stream, Snapshot snapshot, bool own_captu
   return true;
 }
 
+// No read ever looks at the base of a query that is run every time.
+bool BaseIsUnused(const Stream *stream) {
+  return stream->mode == RefreshMode::Differential && stream->plan->strategy == Strategy::RecomputeAlways;
+}
+
 void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
+  if (BaseIsUnused(stream)) return;
   OwnerScope scope;
   EnterOwnerScope(stream->owner, &scope);
   DeleteBase(writer, snapshot);
@@ -148,7 +154,10 @@ FoldResult RefreshStream(Oid relid) {
   BuiltOverlay *built = nullptr;
   const bool rebuild =
       stream->mode == RefreshMode::Full || frontier == nullptr || frontier->version != stream->version;
-  if (!rebuild) {
+  const bool base_unused = BaseIsUnused(stream);
+  if (!rebuild && base_unused) {
+    // Nothing can be pending.
+  } else if (!rebuild) {
     built = BuildOverlay(rel, stream, snapshot, true);
     own_sequence = built->own_sequence;
   } else if (!SnapshotSeesCapture(stream, snapshot, !xact_snapshot)) {
@@ -157,7 +166,7 @@ FoldResult RefreshStream(Oid relid) {
                     errdetail("The snapshot is older than the capture of the table's sources."),
                     errhint("Refresh it in another transaction.")));
   }
-  if (rebuild || built->merges) {
+  if (rebuild || (built != nullptr && built->merges)) {
     BaseWriter *writer = BeginBaseWrite(rel);
     if (rebuild) {
       RebuildBase(rel, stream, snapshot, writer);
@@ -171,6 +180,7 @@ FoldResult RefreshStream(Oid relid) {
     result.deleted = writer->deleted + writer->updated;
     EndBaseWrite(writer);
     WriteFrontier(relid, stream->version, frontier != nullptr ? frontier->fold_number + 1 : 1, snapshot, own_sequence);
+    if (!stream->populated) InvalidateStream(relid);
   }
   if (built != nullptr) MemoryContextDelete(built->overlay.context);
   PopActiveSnapshot();
