@@ -2,7 +2,6 @@
 SELECT 'pg_stream' = ANY (string_to_array(replace(current_setting('shared_preload_libraries'), ' ', ''), ',')) AS preloaded;
 SELECT name, default_version FROM pg_available_extensions WHERE name = 'pg_stream';
 CREATE EXTENSION pg_stream;
-<<<<<<< HEAD
 SELECT amname, amtype FROM pg_am WHERE amname = 'pgstream';
 DROP EXTENSION pg_stream;
 SELECT (SELECT count(*) FROM pg_am WHERE amname = 'pgstream') AS access_methods,
@@ -10,6 +9,3 @@ SELECT (SELECT count(*) FROM pg_am WHERE amname = 'pgstream') AS access_methods,
        (SELECT count(*) FROM pg_proc WHERE probin LIKE '%pg_stream%') AS functions;
 -- What the tests after this one use.
 CREATE EXTENSION pg_stream;
-=======
-SELECT extversion FROM pg_extension WHERE extname = 'pg_stream';
->>>>>>> df22dbb (Tests of creation and drop; COPY into a stream table is refused)
