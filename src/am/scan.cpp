@@ -148,8 +148,11 @@ TableScanDesc UnwrapMergeScan(MergeScan *scan) {
   AdditionsCursorEnd(&scan->cursor);
   if (scan->overlay != nullptr)
     ReleaseOverlay(scan->overlay);
-  if ((scan->base.rs_flags & SO_TEMP_SNAPSHOT) != 0)
+  if ((scan->base.rs_flags & SO_TEMP_SNAPSHOT) != 0) {
+    // Also when the server gave the scan another snapshot later, as workers of bitmap scans do before 17.
     heap->rs_flags |= SO_TEMP_SNAPSHOT;
+    heap->rs_snapshot = scan->base.rs_snapshot;
+  }
   pfree(scan);
   return heap;
 }

@@ -195,4 +195,51 @@ inline LocalTransactionId CurrentLocalTransactionId() {
 #endif
 }
 
+// --- Planner and executor -----------------------------------------------------------------------------------------
+
+// 16: a custom scan node may choose the kind of its scan slot before it is begun; 15 insists on a virtual one, which the
+// node has to replace itself when it begins. The two calls together make the slot of kind ops.
+inline void ChooseScanSlot(CustomScanState *node, const TupleTableSlotOps *ops) {
+#if PG_VERSION_NUM >= 160000
+  node->slotOps = ops;
+#else
+  (void)node;
+  (void)ops;
+#endif
+}
+inline void ReplaceScanSlot(CustomScanState *node, EState *estate, const TupleTableSlotOps *ops) {
+#if PG_VERSION_NUM >= 160000
+  (void)node;
+  (void)estate;
+  (void)ops;
+#else
+  const auto *const plan = reinterpret_cast<Scan *>(node->ss.ps.plan);
+  ExecInitScanTupleSlot(estate, &node->ss, RelationGetDescr(node->ss.ss_currentRelation), ops);
+  ExecAssignScanProjectionInfoWithVarno(&node->ss, static_cast<int>(plan->scanrelid));
+  node->ss.ps.subPlan = NIL;  // of the first compilation
+  node->ss.ps.qual = ExecInitQual(plan->plan.qual, &node->ss.ps);
+#endif
+}
+
+// 17: the standard behaviour of EXPLAIN for one query became callable by plugins.
+inline void StandardExplainOneQuery(Query *query, int cursor_options, IntoClause *into, ExplainState *es,
+                                    const char *query_string, ParamListInfo params, QueryEnvironment *environment) {
+#if PG_VERSION_NUM >= 170000
+  standard_ExplainOneQuery(query, cursor_options, into, es, query_string, params, environment);
+#else
+  instr_time started, duration;
+  BufferUsage before, used;
+  if (es->buffers) before = pgBufferUsage;
+  INSTR_TIME_SET_CURRENT(started);
+  PlannedStmt *const plan = pg_plan_query(query, query_string, cursor_options, params);
+  INSTR_TIME_SET_CURRENT(duration);
+  INSTR_TIME_SUBTRACT(duration, started);
+  if (es->buffers) {
+    memset(&used, 0, sizeof(used));
+    BufferUsageAccumDiff(&used, &pgBufferUsage, &before);
+  }
+  ExplainOnePlan(plan, into, es, query_string, params, environment, &duration, es->buffers ? &used : nullptr);
+#endif
+}
+
 }  // namespace pgstream::compat

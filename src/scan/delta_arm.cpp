@@ -1,0 +1,349 @@
+// The delta arm's path, plan and execution. Promises and refusals: scan/delta_arm.hpp.
+//
+// A nested loop that looks up the stream table once per outer row would walk all additions each time. So equality
+// clauses `column = expression` with a hashable operator make a hash table of the additions at the first rescan, when
+// there are more than a few; all clauses are checked on the rows it proposes, so hash values are all it needs.
+#include "scan/delta_arm.hpp"
+
+#include "am/access_method.hpp"
+#include "pg/boundary.hpp"
+#include "scan/explain.hpp"
+
+namespace pgstream {
+namespace {
+
+constexpr char kName[] = "StreamDelta";
+constexpr int64 kHashFrom = 10;  // additions; below, walking them all is faster
+
+// A hashable equality clause; its other side is the custom_exprs entry of the same number.
+struct HashColumn {
+  AttrNumber column;
+  Oid collation;
+  FmgrInfo column_hash;
+  FmgrInfo value_hash;
+  ExprState *value;
+};
+
+// Additions by hash of their columns: chains of ordinals, -1 ends one.
+struct AdditionHash {
+  uint32 mask;     // buckets - 1
+  int64 *buckets;  // first ordinal
+  int64 *next;     // by ordinal
+  uint32 *hashes;  // by ordinal
+};
+
+struct DeltaArmState {
+  CustomScanState node;
+  bool resolved;     // overlay is known
+  Overlay *overlay;  // held; nullptr: nothing is pending
+  int64 ordinal;     // next to visit; without a probe
+  AdditionsCursor cursor;
+  int ncolumns;
+  HashColumn *columns;
+  bool rescanned;
+  bool hash_refused;
+  AdditionHash *hash;
+  bool probing;  // this scan follows a chain of hash
+  bool probed;   // ... and its start was found
+  int64 candidate;
+  uint32 probe_hash;
+};
+
+CustomPathMethods path_methods;
+CustomScanMethods scan_methods;
+CustomExecMethods exec_methods;
+
+DeltaArmState *AsState(CustomScanState *node) {
+  return reinterpret_cast<DeltaArmState *>(node);
+}
+
+// --- Planning -----------------------------------------------------------------------------------------------------
+
+// Recognizes `column = expression-not-of-rel` in either order; puts the column first.
+bool HashableClause(PlannerInfo *root, const RelOptInfo *rel, Expr *clause, Var **column, Expr **value,
+                    Oid *operator_oid) {
+  if (!IsA(clause, OpExpr))
+    return false;
+  auto *const op = reinterpret_cast<OpExpr *>(clause);
+  if (list_length(op->args) != 2)
+    return false;
+  auto *left = static_cast<Expr *>(linitial(op->args));
+  auto *right = static_cast<Expr *>(lsecond(op->args));
+  Oid opno = op->opno;
+  for (int attempt = 0; attempt < 2; attempt++) {
+    Expr *bare = left;
+    while (IsA(bare, RelabelType))
+      bare = reinterpret_cast<RelabelType *>(bare)->arg;
+    if (IsA(bare, Var)) {
+      auto *const var = reinterpret_cast<Var *>(bare);
+      if (var->varno == static_cast<int>(rel->relid) && var->varlevelsup == 0 && var->varattno > 0 &&
+          !bms_is_member(static_cast<int>(rel->relid), pull_varnos(root, reinterpret_cast<Node *>(right))) &&
+          !contain_volatile_functions(reinterpret_cast<Node *>(right)) &&
+          !contain_subplans(reinterpret_cast<Node *>(right)) && OidIsValid(opno) &&
+          op_hashjoinable(opno, exprType(reinterpret_cast<Node *>(left))) && op_strict(opno)) {
+        *column = var;
+        *value = right;
+        *operator_oid = opno;
+        return true;
+      }
+    }
+    Expr *const swap = left;
+    left = right;
+    right = swap;
+    opno = get_commutator(opno);
+  }
+  return false;
+}
+
+Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, List *clauses, List *) {
+  CustomScan *const scan = makeNode(CustomScan);
+  scan->scan.scanrelid = rel->relid;
+  scan->scan.plan.targetlist = tlist;
+  scan->scan.plan.qual = extract_actual_clauses(clauses, false);
+  scan->flags = path->flags;
+  scan->methods = &scan_methods;
+
+  List *columns = NIL;
+  List *operators = NIL;
+  List *collations = NIL;
+  ListCell *cell;
+  foreach (cell, scan->scan.plan.qual) {
+    auto *const clause = static_cast<Expr *>(lfirst(cell));
+    Var *column;
+    Expr *value;
+    Oid operator_oid;
+    if (!HashableClause(root, rel, clause, &column, &value, &operator_oid))
+      continue;
+    columns = lappend_int(columns, column->varattno);
+    operators = lappend_oid(operators, operator_oid);
+    collations = lappend_oid(collations, reinterpret_cast<OpExpr *>(clause)->inputcollid);
+    scan->custom_exprs = lappend(scan->custom_exprs, value);
+  }
+  scan->custom_private = list_make3(columns, operators, collations);
+  return &scan->scan.plan;
+}
+
+// --- Hashing ------------------------------------------------------------------------------------------------------
+
+uint32 Combine(uint32 hash, uint32 other) {
+  return pg_rotate_left32(hash, 5) ^ other;
+}
+
+// The hash of the hash columns of the row in slot; false when one of them is NULL (no strict equality finds it).
+bool HashRow(DeltaArmState *state, TupleTableSlot *slot, uint32 *hash) {
+  *hash = 0;
+  for (int i = 0; i < state->ncolumns; i++) {
+    HashColumn *const column = &state->columns[i];
+    bool null;
+    const Datum value = slot_getattr(slot, column->column, &null);
+    if (null)
+      return false;
+    *hash = Combine(*hash, DatumGetUInt32(FunctionCall1Coll(&column->column_hash, column->collation, value)));
+  }
+  return true;
+}
+
+// Builds the hash over all additions, if it fits into the memory a hash may have.
+void BuildHash(DeltaArmState *state) {
+  const Additions *const additions = &state->overlay->additions;
+  EState *const estate = state->node.ss.ps.state;
+  const Size bytes = static_cast<Size>(additions->count) * (2 * sizeof(int64) + sizeof(uint32));
+  state->hash_refused = true;
+  if (bytes > get_hash_memory_limit())
+    return;
+
+  const MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+  auto *const hash = static_cast<AdditionHash *>(palloc(sizeof(AdditionHash)));
+  const auto count = static_cast<Size>(additions->count);
+  uint32 nbuckets = 16;
+  while (nbuckets < count && nbuckets < (UINT32_C(1) << 31))
+    nbuckets *= 2;
+  hash->mask = nbuckets - 1;
+  hash->buckets = static_cast<int64 *>(MemoryContextAllocHuge(CurrentMemoryContext, nbuckets * sizeof(int64)));
+  hash->next = static_cast<int64 *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(int64)));
+  hash->hashes = static_cast<uint32 *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(uint32)));
+  memset(hash->buckets, -1, nbuckets * sizeof(int64));
+  MemoryContextSwitchTo(caller);
+
+  TupleTableSlot *const slot = state->node.ss.ss_ScanTupleSlot;
+  ExprContext *const econtext = state->node.ss.ps.ps_ExprContext;
+  // From the last to the first, so that chains follow the ordinals.
+  for (int64 ordinal = additions->count - 1; ordinal >= 0; ordinal--) {
+    CHECK_FOR_INTERRUPTS();
+    uint32 value;
+    if (!AdditionsStore(additions, ordinal, &state->cursor, state->node.ss.ss_currentRelation, slot))
+      continue;
+    const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+    const bool hashed = HashRow(state, slot, &value);
+    MemoryContextSwitchTo(outer);
+    ResetExprContext(econtext);
+    if (!hashed)
+      continue;
+    hash->hashes[ordinal] = value;
+    hash->next[ordinal] = hash->buckets[value & hash->mask];
+    hash->buckets[value & hash->mask] = ordinal;
+  }
+  ExecClearTuple(slot);
+  state->hash = hash;
+  state->hash_refused = false;
+}
+
+// Finds the chain for the current values of the other sides; leaves candidate at -1 when one is NULL.
+void StartProbe(DeltaArmState *state) {
+  ExprContext *const econtext = state->node.ss.ps.ps_ExprContext;
+  uint32 hash = 0;
+  state->probed = true;
+  state->candidate = -1;
+  for (int i = 0; i < state->ncolumns; i++) {
+    HashColumn *const column = &state->columns[i];
+    bool null;
+    const Datum value = ExecEvalExprSwitchContext(column->value, econtext, &null);
+    if (null)
+      return;
+    const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+    hash = Combine(hash, DatumGetUInt32(FunctionCall1Coll(&column->value_hash, column->collation, value)));
+    MemoryContextSwitchTo(outer);
+  }
+  state->probe_hash = hash;
+  state->candidate = state->hash->buckets[hash & state->hash->mask];
+}
+
+// --- Execution ----------------------------------------------------------------------------------------------------
+
+// The next addition, or the next one that may satisfy the hashed clauses.
+TupleTableSlot *NextAddition(ScanState *scan_state) {
+  DeltaArmState *const state = AsState(reinterpret_cast<CustomScanState *>(scan_state));
+  TupleTableSlot *const slot = scan_state->ss_ScanTupleSlot;
+  if (!state->resolved) {
+    state->overlay = OverlayForRead(scan_state->ss_currentRelation, scan_state->ps.state->es_snapshot);
+    state->resolved = true;
+  }
+  if (state->overlay == nullptr)
+    return ExecClearTuple(slot);
+
+  const Additions *const additions = &state->overlay->additions;
+  if (state->rescanned && !state->probing && state->ordinal == 0 && state->ncolumns > 0 &&
+      additions->count > kHashFrom && !state->hash_refused) {
+    if (state->hash == nullptr)
+      BuildHash(state);
+    state->probing = state->hash != nullptr;
+    state->probed = false;
+  }
+  if (state->probing) {
+    if (!state->probed)
+      StartProbe(state);
+    while (state->candidate >= 0) {
+      const int64 ordinal = state->candidate;
+      state->candidate = state->hash->next[ordinal];
+      if (state->hash->hashes[ordinal] == state->probe_hash &&
+          AdditionsStore(additions, ordinal, &state->cursor, scan_state->ss_currentRelation, slot)) {
+        return slot;
+      }
+    }
+    return ExecClearTuple(slot);
+  }
+  while (state->ordinal < additions->count) {
+    if (AdditionsStore(additions, state->ordinal++, &state->cursor, scan_state->ss_currentRelation, slot))
+      return slot;
+    CHECK_FOR_INTERRUPTS();
+  }
+  return ExecClearTuple(slot);
+}
+
+// The row EvalPlanQual brings, whichever arm it came from: the quals say the rest.
+bool Recheck(ScanState *, TupleTableSlot *) {
+  return true;
+}
+
+void Begin(CustomScanState *node, EState *estate, int) {
+  DeltaArmState *const state = AsState(node);
+  compat::ReplaceScanSlot(node, estate, table_slot_callbacks(node->ss.ss_currentRelation));
+  const auto *const plan = reinterpret_cast<CustomScan *>(node->ss.ps.plan);
+  auto *const columns = static_cast<List *>(linitial(plan->custom_private));
+  state->ncolumns = list_length(columns);
+  state->columns = static_cast<HashColumn *>(palloc0(sizeof(HashColumn) * (state->ncolumns + 1)));
+  for (int i = 0; i < state->ncolumns; i++) {
+    HashColumn *const column = &state->columns[i];
+    Oid column_hash, value_hash;
+    const Oid operator_oid = list_nth_oid(static_cast<List *>(lsecond(plan->custom_private)), i);
+    if (!get_op_hash_functions(operator_oid, &column_hash, &value_hash))
+      elog(ERROR, "operator %u has no hash functions", operator_oid);
+    column->column = static_cast<AttrNumber>(list_nth_int(columns, i));
+    column->collation = list_nth_oid(static_cast<List *>(lthird(plan->custom_private)), i);
+    fmgr_info(column_hash, &column->column_hash);
+    fmgr_info(value_hash, &column->value_hash);
+    column->value = ExecInitExpr(static_cast<Expr *>(list_nth(plan->custom_exprs, i)), &node->ss.ps);
+  }
+}
+
+TupleTableSlot *Exec(CustomScanState *node) {
+  return ExecScan(&node->ss, NextAddition, Recheck);
+}
+
+void ReScan(CustomScanState *node) {
+  DeltaArmState *const state = AsState(node);
+  state->ordinal = 0;
+  state->rescanned = true;
+  state->probed = false;
+  ExecScanReScan(&node->ss);
+}
+
+void End(CustomScanState *node) {
+  DeltaArmState *const state = AsState(node);
+  AdditionsCursorEnd(&state->cursor);
+  if (state->overlay != nullptr)
+    ReleaseOverlay(state->overlay);
+  state->overlay = nullptr;
+}
+
+void Explain(CustomScanState *node, List *, ExplainState *es) {
+  const DeltaArmState *const state = AsState(node);
+  const Stream *const stream = LookupStream(RelationGetRelid(node->ss.ss_currentRelation));
+  ExplainOverlay(es->analyze && state->resolved ? state->overlay : nullptr, stream, es);
+  if (es->analyze && state->hash != nullptr)
+    ExplainPropertyBool("Hashed", true, es);
+}
+
+Node *CreateState(CustomScan *) {
+  auto *const state = static_cast<DeltaArmState *>(palloc0(sizeof(DeltaArmState)));
+  NodeSetTag(&state->node, T_CustomScanState);
+  state->node.methods = &exec_methods;
+  compat::ChooseScanSlot(&state->node, &TTSOpsBufferHeapTuple);
+  return reinterpret_cast<Node *>(state);
+}
+
+}  // namespace
+
+Path *MakeDeltaArmPath(RelOptInfo *rel, const Path *base_path) {
+  CustomPath *const path = makeNode(CustomPath);
+  path->path.pathtype = T_CustomScan;
+  path->path.parent = rel;
+  path->path.pathtarget = rel->reltarget;
+  path->path.param_info = base_path->param_info;
+  path->path.parallel_safe = rel->consider_parallel;
+  path->path.rows = 1;
+  path->path.total_cost = 10 * cpu_tuple_cost;
+  path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+  path->methods = &path_methods;
+  return &path->path;
+}
+
+bool IsDeltaArm(const Plan *plan) {
+  return IsA(plan, CustomScan) && reinterpret_cast<const CustomScan *>(plan)->methods == &scan_methods;
+}
+
+void RegisterDeltaArm() {
+  path_methods.CustomName = kName;
+  path_methods.PlanCustomPath = Callback<PlanDeltaArm>::Call;
+  scan_methods.CustomName = kName;
+  scan_methods.CreateCustomScanState = Callback<CreateState>::Call;
+  exec_methods.CustomName = kName;
+  exec_methods.BeginCustomScan = Callback<Begin>::Call;
+  exec_methods.ExecCustomScan = Callback<Exec>::Call;
+  exec_methods.ReScanCustomScan = Callback<ReScan>::Call;
+  exec_methods.EndCustomScan = Callback<End>::Call;
+  exec_methods.ExplainCustomScan = Callback<Explain>::Call;
+  RegisterCustomScanMethods(&scan_methods);
+}
+
+}  // namespace pgstream

@@ -1,0 +1,162 @@
+// EXPLAIN of statements that read stream tables: the delta arm's own lines, and a summary per stream table at the end.
+// Promises and refusals: scan/explain.hpp.
+//
+// A merging sequential scan is heap's own node to EXPLAIN, so the summary is the one place where every read shows. It
+// belongs into the Query group, which is already closed when the hook gets control back: it is opened again.
+#include "scan/explain.hpp"
+
+#include "pg/boundary.hpp"
+
+namespace pgstream {
+namespace {
+
+ExplainOneQuery_hook_type previous_hook;
+
+// What the planner hook reports for the EXPLAIN that is running; of the innermost one.
+struct Explained {
+  bool planned;
+  List *relids;
+};
+Explained *explained;
+
+void ExplainStrategy(Strategy strategy, const char *reason, ExplainState *es) {
+  ExplainPropertyText("Strategy", StrategyName(strategy), es);
+  if (reason != nullptr)
+    ExplainPropertyText("Strategy Reason", reason, es);
+}
+
+void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, ExplainState *es) {
+  ExplainPropertyInteger("Pending Changes", nullptr, statistics->pending_changes, es);
+  if (masks_all || statistics->masked < 0) {
+    ExplainPropertyText("Rows Masked", "all", es);
+  } else {
+    ExplainPropertyInteger("Rows Masked", nullptr, statistics->masked, es);
+  }
+  ExplainPropertyInteger("Rows Added", nullptr, statistics->added, es);
+}
+
+void ExplainStream(Oid relid, ExplainState *es) {
+  const Stream *const stream = LookupStream(relid);
+  if (stream == nullptr)
+    return;
+  const char *const name =
+      quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+  ExplainOpenGroup("Stream Table", nullptr, true, es);
+  if (es->format == EXPLAIN_FORMAT_TEXT) {
+    appendStringInfoSpaces(es->str, 2 * es->indent);
+    appendStringInfo(es->str, "Stream Table: %s\n", name);
+    es->indent++;
+  } else {
+    ExplainPropertyText("Stream Table", name, es);
+  }
+
+  const OverlayReport *const report = es->analyze ? LastOverlayReport(relid) : nullptr;
+  if (stream->mode == RefreshMode::Full) {
+    ExplainPropertyText("Strategy", "full refresh", es);
+    ExplainPropertyText("Strategy Reason", "refresh_mode is FULL", es);
+  } else if (report == nullptr || !report->merged) {
+    ExplainStrategy(stream->plan->strategy, stream->plan->reason, es);
+    if (report != nullptr)
+      ExplainPropertyInteger("Pending Changes", nullptr, 0, es);
+  } else {
+    ExplainStrategy(report->strategy, report->reason, es);
+    ExplainStatistics(&report->statistics, false, es);
+    if (es->timing)
+      ExplainPropertyFloat("Delta Time", "ms", report->statistics.build_ms, 3, es);
+  }
+  if (report != nullptr && es->timing)
+    ExplainPropertyFloat("Frontier Age", "ms", report->frontier_age_ms, 3, es);
+
+  if (es->format == EXPLAIN_FORMAT_TEXT)
+    es->indent--;
+  ExplainCloseGroup("Stream Table", nullptr, true, es);
+}
+
+// Takes back the closing of the Query group that standard EXPLAIN has just written.
+void ReopenQueryGroup(ExplainState *es) {
+  StringInfo const text = es->str;
+  switch (es->format) {
+    case EXPLAIN_FORMAT_TEXT:
+      return;
+    case EXPLAIN_FORMAT_JSON:
+      while (text->len > 0 && text->data[text->len - 1] != '}')
+        text->len--;
+      text->len--;
+      while (text->len > 0 && isspace(static_cast<unsigned char>(text->data[text->len - 1])))
+        text->len--;
+      es->grouping_stack = lcons_int(1, es->grouping_stack);
+      break;
+    case EXPLAIN_FORMAT_XML:
+      while (text->len > 0 && text->data[text->len - 1] != '<')
+        text->len--;
+      text->len--;
+      while (text->len > 0 && text->data[text->len - 1] == ' ')
+        text->len--;
+      break;
+    case EXPLAIN_FORMAT_YAML:
+      es->grouping_stack = lcons_int(1, es->grouping_stack);
+      break;
+  }
+  text->data[text->len] = '\0';
+  es->indent++;
+}
+
+void ExplainSummary(List *relids, ExplainState *es) {
+  ReopenQueryGroup(es);
+  ExplainOpenGroup("Stream Tables", "Stream Tables", false, es);
+  ListCell *cell;
+  foreach (cell, relids)
+    ExplainStream(lfirst_oid(cell), es);
+  ExplainCloseGroup("Stream Tables", "Stream Tables", false, es);
+  if (es->format != EXPLAIN_FORMAT_TEXT)
+    ExplainCloseGroup("Query", nullptr, true, es);
+}
+
+void ExplainQuery_(Query *query, int cursor_options, IntoClause *into, ExplainState *es, const char *query_string,
+                   ParamListInfo params, QueryEnvironment *environment) {
+  Explained mine = {false, NIL};
+  Explained *const outer = explained;
+  explained = &mine;
+  ResetOverlayReports();
+  PG_TRY()
+    ;
+    {
+      if (previous_hook != nullptr) {
+        previous_hook(query, cursor_options, into, es, query_string, params, environment);
+      } else {
+        compat::StandardExplainOneQuery(query, cursor_options, into, es, query_string, params, environment);
+      }
+    }
+    PG_FINALLY();
+    { explained = outer; }
+  PG_END_TRY();
+  if (mine.relids != NIL)
+    ExplainSummary(mine.relids, es);
+}
+
+}  // namespace
+
+void ExplainOverlay(const Overlay *overlay, const Stream *stream, ExplainState *es) {
+  if (overlay != nullptr) {
+    ExplainStrategy(overlay->strategy, overlay->reason, es);
+    ExplainStatistics(&overlay->statistics, overlay->masks_all, es);
+  } else if (stream != nullptr) {
+    ExplainStrategy(stream->plan->strategy, stream->plan->reason, es);
+  }
+}
+
+bool ExplainWantsStreams() {
+  return explained != nullptr && !explained->planned;
+}
+
+void NoteExplainedStreams(List *relids) {
+  explained->planned = true;
+  explained->relids = relids;
+}
+
+void InitExplain() {
+  previous_hook = ExplainOneQuery_hook;
+  ExplainOneQuery_hook = Callback<ExplainQuery_>::Call;
+}
+
+}  // namespace pgstream
