@@ -1,9 +1,11 @@
 // The routine of the access method: heap's own, with the callbacks replaced that read under MVCC snapshots or write.
 //
 // Promises: what is not replaced is heap's, so that VACUUM, ANALYZE, CLUSTER, statistics and storage work on the base
-// as on any table. Refuses: to give TOAST tables this access method.
+// as on any table. Refuses: to give TOAST tables this access method, and to open or create a table of it where the
+// library is not preloaded: the base alone would be read as the answer.
 #include "am/callbacks.hpp"
 #include "pg/boundary.hpp"
+#include "pg/settings.hpp"
 
 namespace pgstream {
 namespace {
@@ -81,5 +83,6 @@ void InitAccessMethod() {
 
 PGSTREAM_FUNCTION(pgstream_table_handler) {
   (void)fcinfo;
+  pgstream::RequirePreload();
   PG_RETURN_POINTER(&pgstream::routine);
 }

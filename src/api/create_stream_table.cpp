@@ -2,6 +2,7 @@
 #include "api/create.hpp"
 #include "api/names.hpp"
 #include "api/options.hpp"
+#include "pg/settings.hpp"
 #include "pg/boundary.hpp"
 
 using namespace pgstream;
@@ -24,6 +25,7 @@ static Node *ParseSelect(const char *query) {
 }
 
 PGSTREAM_FUNCTION(pgstream_create_stream_table) {
+  RequirePreload();
   RangeVar *name = ParseRelationName(RequiredArgument(fcinfo, 0, "the name"));
   char *query = text_to_cstring(RequiredArgument(fcinfo, 1, "the query"));
   char *mode = text_to_cstring(RequiredArgument(fcinfo, 3, "the refresh mode"));
