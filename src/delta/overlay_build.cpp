@@ -79,8 +79,9 @@ void AddRecomputedRow(TupleTableSlot *slot, void *argument) {
   if (should_free) pfree(tuple);
 }
 
-// Answers by the query itself: no base row counts, every row of the result is an addition.
-void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, const char *reason) {
+// Answers by the query itself: no base row counts, every row of the result is an addition. A fold computes the content
+// on its own, with hidden state, and is told only that everything is masked.
+void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, bool for_fold, const char *reason) {
   Overlay *overlay = &built->overlay;
   built->extendable = false;
   built->merges = true;
@@ -93,6 +94,7 @@ void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, con
   overlay->masks_all = true;
   overlay->strategy = stream->plan->strategy == Strategy::RecomputeAlways ? Strategy::RecomputeAlways : Strategy::Recompute;
   overlay->reason = reason;
+  if (for_fold) return;
   const MemoryContext work =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream recompute", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(work);
@@ -150,7 +152,7 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
     built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
   }
-  if (visit->recompute_reason != nullptr) Recompute(built, stream, snapshot, visit->recompute_reason);
+  if (visit->recompute_reason != nullptr) Recompute(built, stream, snapshot, visit->for_fold, visit->recompute_reason);
   built->overlay.statistics.masked = built->overlay.masks_all ? -1 : static_cast<int64>(built->overlay.mask.count());
   built->overlay.statistics.added = built->overlay.additions.live;
   INSTR_TIME_SET_CURRENT(end);
@@ -197,7 +199,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   visit.memory_limit = get_hash_memory_limit();
   const char *why_not = WhyNotMergeable(built, stream);
   if (why_not != nullptr) {
-    Recompute(built, stream, snapshot, why_not);
+    Recompute(built, stream, snapshot, for_fold, why_not);
     overlay->statistics.masked = -1;
     overlay->statistics.added = overlay->additions.live;
   } else {

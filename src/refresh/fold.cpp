@@ -98,17 +98,6 @@ void ApplyOverlay(Overlay *overlay, Relation rel, BaseWriter *writer) {
   AdditionsCursorEnd(&cursor);
 }
 
-void WriteRecomputed(Overlay *overlay, Relation rel, BaseWriter *writer, Snapshot snapshot) {
-  DeleteBase(writer, snapshot);
-  TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
-  AdditionsCursor cursor = {};
-  for (int64 i = 0; i < overlay->additions.count; ++i)
-    if (AdditionsStore(&overlay->additions, i, &cursor, rel, slot))
-      InsertBaseRow(writer, slot->tts_values, slot->tts_isnull, nullptr);
-  AdditionsCursorEnd(&cursor);
-  ExecDropSingleTupleTableSlot(slot);
-}
-
 // The frontier of the latest committed (or own) fold.
 FrontierRow *LatestFrontier(Oid relid) {
   Snapshot latest = RegisterSnapshot(GetLatestSnapshot());
@@ -168,14 +157,12 @@ FoldResult RefreshStream(Oid relid) {
   }
   if (rebuild || (built != nullptr && built->merges)) {
     BaseWriter *writer = BeginBaseWrite(rel);
-    if (rebuild) {
+    const bool full = rebuild || built->overlay.masks_all;
+    if (full)
       RebuildBase(rel, stream, snapshot, writer);
-    } else if (built->overlay.masks_all) {
-      WriteRecomputed(&built->overlay, rel, writer, snapshot);
-    } else {
+    else
       ApplyOverlay(&built->overlay, rel, writer);
-    }
-    result.action = rebuild || built->overlay.masks_all ? "FULL" : "DIFFERENTIAL";
+    result.action = full ? "FULL" : "DIFFERENTIAL";
     result.inserted = writer->inserted + writer->updated;
     result.deleted = writer->deleted + writer->updated;
     EndBaseWrite(writer);
