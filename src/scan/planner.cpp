@@ -31,10 +31,16 @@ void RefuseRowLock(Oid relid) {
            errhint("Lock rows of the tables that its query reads.")));
 }
 
+void RefuseUnpopulated(Oid relid) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("stream table \"%s\" has not been populated", get_rel_name(relid)),
+                  errdetail("Its refresh_mode is FULL: it holds what its last refresh computed."),
+                  errhint("Call pgstream.refresh_stream_table first.")));
+}
+
 // The stream of a range table entry; nullptr for everything else.
 const Stream *StreamOfEntry(const RangeTblEntry *rte) {
-  if (rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION || !IsStreamRelid(rte->relid))
-    return nullptr;
+  if (rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION || !IsStreamRelid(rte->relid)) return nullptr;
   return LookupStream(rte->relid);
 }
 
@@ -42,16 +48,13 @@ void RefuseWrites(const PlannedStmt *plan) {
   ListCell *cell;
   foreach (cell, plan->resultRelations) {
     const RangeTblEntry *const rte = rt_fetch(lfirst_int(cell), plan->rtable);
-    if (StreamOfEntry(rte) != nullptr)
-      RefuseChange(rte->relid);
+    if (StreamOfEntry(rte) != nullptr) RefuseChange(rte->relid);
   }
   foreach (cell, plan->rowMarks) {
     const auto *const mark = static_cast<PlanRowMark *>(lfirst(cell));
-    if (!RowMarkRequiresRowShareLock(mark->markType))
-      continue;
+    if (!RowMarkRequiresRowShareLock(mark->markType)) continue;
     const RangeTblEntry *const rte = rt_fetch(mark->rti, plan->rtable);
-    if (StreamOfEntry(rte) != nullptr)
-      RefuseRowLock(rte->relid);
+    if (StreamOfEntry(rte) != nullptr) RefuseRowLock(rte->relid);
   }
 }
 
@@ -66,8 +69,7 @@ void CheckPlan(const Plan *plan, const PlanCheck *check, const Bitmapset *beside
 // The relation whose delta arm this is, under whatever sorts or gates it; 0 when it is none.
 Index ArmOf(const Plan *plan) {
   while (plan != nullptr && !IsDeltaArm(plan)) {
-    if (!IsA(plan, Sort) && !IsA(plan, IncrementalSort) && !IsA(plan, Result))
-      return 0;
+    if (!IsA(plan, Sort) && !IsA(plan, IncrementalSort) && !IsA(plan, Result)) return 0;
     plan = plan->lefttree;
   }
   return plan != nullptr ? reinterpret_cast<const Scan *>(plan)->scanrelid : 0;
@@ -78,18 +80,15 @@ void CheckChildren(List *plans, const PlanCheck *check) {
   ListCell *cell;
   foreach (cell, plans) {
     const Index arm = ArmOf(static_cast<Plan *>(lfirst(cell)));
-    if (arm != 0)
-      arms = bms_add_member(arms, static_cast<int>(arm));
+    if (arm != 0) arms = bms_add_member(arms, static_cast<int>(arm));
   }
-  foreach (cell, plans)
-    CheckPlan(static_cast<Plan *>(lfirst(cell)), check, arms);
+  foreach (cell, plans) CheckPlan(static_cast<Plan *>(lfirst(cell)), check, arms);
 }
 
 // Raises an error for a scan of a stream table's base that its parent does not complete. beside: stream tables whose
 // delta arm is a sibling.
 void CheckPlan(const Plan *plan, const PlanCheck *check, const Bitmapset *beside) {
-  if (plan == nullptr)
-    return;
+  if (plan == nullptr) return;
   check_stack_depth();
   bool needs_arm = false;
   switch (nodeTag(plan)) {
@@ -136,8 +135,7 @@ void CheckPlan(const Plan *plan, const PlanCheck *check, const Bitmapset *beside
 void AppendSource(PlannedStmt *plan, Oid relid) {
   RangeTblEntry *const rte = makeNode(RangeTblEntry);
   char *const name = get_rel_name(relid);
-  if (name == nullptr)
-    return;  // dropped: evaluating the query says so
+  if (name == nullptr) return;  // dropped: evaluating the query says so
   rte->rtekind = RTE_RELATION;
   rte->relid = relid;
   rte->relkind = get_rel_relkind(relid);
@@ -152,19 +150,16 @@ void LockSources(PlannedStmt *plan, List *streams) {
   List *seen = NIL;
   for (int i = 0; i < list_length(streams); i++) {
     const Stream *const stream = LookupStream(list_nth_oid(streams, i));
-    if (stream == nullptr || stream->mode == RefreshMode::Full)
-      continue;
+    if (stream == nullptr || stream->mode == RefreshMode::Full) continue;
     List *const sources = list_copy(stream->source_relids);
     ListCell *cell;
     foreach (cell, sources) {
       const Oid relid = lfirst_oid(cell);
-      if (list_member_oid(seen, relid))
-        continue;
+      if (list_member_oid(seen, relid)) continue;
       seen = lappend_oid(seen, relid);
       LockRelationOid(relid, AccessShareLock);
       AppendSource(plan, relid);
-      if (IsStreamRelid(relid))
-        streams = list_append_unique_oid(streams, relid);
+      if (IsStreamRelid(relid)) streams = list_append_unique_oid(streams, relid);
     }
   }
 }
@@ -179,19 +174,19 @@ List *FinishPlan(PlannedStmt *plan) {
     const auto *const rte = static_cast<RangeTblEntry *>(lfirst(cell));
     rti++;
     const Stream *const stream = StreamOfEntry(rte);
-    if (stream == nullptr)
-      continue;
+    if (stream == nullptr) continue;
     streams = list_append_unique_oid(streams, rte->relid);
-    if (stream->mode != RefreshMode::Full)
-      check.streams = bms_add_member(check.streams, rti);
+    if (stream->mode != RefreshMode::Full) check.streams = bms_add_member(check.streams, rti);
   }
-  if (streams == NIL)
-    return NIL;
+  if (streams == NIL) return NIL;
 
   RefuseWrites(plan);
+  foreach (cell, streams) {
+    const Stream *const stream = LookupStream(lfirst_oid(cell));
+    if (stream != nullptr && stream->mode == RefreshMode::Full && !stream->populated) RefuseUnpopulated(stream->relid);
+  }
   CheckPlan(plan->planTree, &check, nullptr);
-  foreach (cell, plan->subplans)
-    CheckPlan(static_cast<Plan *>(lfirst(cell)), &check, nullptr);
+  foreach (cell, plan->subplans) CheckPlan(static_cast<Plan *>(lfirst(cell)), &check, nullptr);
   LockSources(plan, list_copy(streams));
   return streams;
 }
@@ -199,16 +194,15 @@ List *FinishPlan(PlannedStmt *plan) {
 PlannedStmt *Plan_(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params) {
   PlannedStmt *plan = nullptr;
   planner_depth++;
-  PG_TRY()
-    ;
-    {
-      plan = previous_planner_hook != nullptr ? previous_planner_hook(parse, query_string, cursor_options, bound_params)
-                                              : standard_planner(parse, query_string, cursor_options, bound_params);
-      List *const streams = FinishPlan(plan);
+  PG_TRY();
+  {
+    plan = previous_planner_hook != nullptr ? previous_planner_hook(parse, query_string, cursor_options, bound_params)
+                                            : standard_planner(parse, query_string, cursor_options, bound_params);
+    List *const streams = FinishPlan(plan);
     if (planner_depth == 1 && ExplainWantsStreams()) NoteExplainedStreams(streams);
-    }
-    PG_FINALLY();
-    { planner_depth--; }
+  }
+  PG_FINALLY();
+  { planner_depth--; }
   PG_END_TRY();
   return plan;
 }
