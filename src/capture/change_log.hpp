@@ -5,7 +5,7 @@
 //
 //     xid xid8       top-level transaction of the writer
 //     sequence int8  order within that transaction (a per-backend counter that only rises)
-//     kind "char"    'c' changes, 't' the source was truncated
+//     kind "char"    'c' changes, 't' the source was truncated (or: recompute)
 //     batch bytea    PLAIN: a batch of row images (core/batch_codec.hpp), up to about 8 kB
 //     large bytea    EXTENDED: the batch of one row too large for that
 //
@@ -24,7 +24,8 @@ namespace pgstream {
 // Makes sure that changes of these columns of a source are captured, for a stream table being created in this
 // transaction. Creates the log and the capture triggers where they are missing, widens the columns where they do not
 // suffice; takes no lock that blocks a writer when nothing is missing, and otherwise ShareRowExclusiveLock on the source
-// (held to the end of the transaction), so that no transaction that wrote before can still be open. Returns true when
+// (held to the end of the transaction), so that no transaction that wrote before can still be open; 55P03 when that lock is
+// not to be had within pgstream.attach_timeout. Takes AccessShareLock on the segments too (as LockLog). Returns true when
 // this call changed what is captured.
 bool AttachCapture(Oid source, const Bitmapset *columns);
 
@@ -51,6 +52,7 @@ int64 LastLogSequence();
 
 // --- Reading (capture/log_reader.cpp) -----------------------------------------------------------------------------
 
+// Kind 't': the source was truncated, or changed in a way that the log does not hold (a row image near 1 GB): recompute.
 struct LogRecord {
   uint64 xid;
   int64 sequence;
@@ -69,8 +71,9 @@ struct LogPosition;  // how far a log has been read, for extending; allocated in
 
 LogPosition *NewLogPosition(MemoryContext context);
 
-// Calls visit for every record visible under snapshot (a valid MVCC snapshot), in no particular order across
-// transactions, in sequence order within one. With a position that an earlier call filled, pages on which nothing can be
+// Calls visit for every record visible under snapshot (a valid MVCC snapshot), in no particular order, not even within a
+// transaction (writers of one may change segments, and old pages are filled up): changes are weights to be summed, so that
+// a deletion may come before the insertion it cancels. With a position that an earlier call filled, pages on which nothing can be
 // new are skipped; records the earlier snapshot already saw are visited again unless their page was settled, so visit
 // must recognise them (by xid against the earlier snapshot). The batch is valid during the call only and no buffer lock
 // is held. Under SERIALIZABLE, takes the predicate lock and does the conflict checks of an ordinary scan.
@@ -79,9 +82,11 @@ void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *positio
 
 // --- Reclaiming (capture/reclaim.cpp) -----------------------------------------------------------------------------
 
-// Truncates the segments of a log all of whose records every consumer's committed frontier contains, if their locks are
-// free, and turns writers to the other segment where they are not. Raises log_start of the consumers in the same
-// transaction. Called at the start of a refresh; never waits.
+// Asks for the segments of a log to be truncated all of whose records the frontier of every consumer contains, as committed
+// now. Done at the end of this transaction, before its commit, if the segments' locks are free then; where they are not,
+// writers turn to the other segment. Raises log_start of the consumers in the same transaction, and captured_by when one of
+// them is not populated. Called at the start of a refresh; never waits. Whoever computes a first frontier calls LockLog
+// before taking the snapshot.
 void ReclaimLog(Oid source);
 
 void InitCapture();  // called once by _PG_init: GUCs, shared memory for the segment hints, callbacks

@@ -10,7 +10,7 @@
 //             first and is raised as an ordinary server error afterwards, a PgError with all its ErrorData.
 //   Call(f)   an engine frame calls the server: an ereport inside f becomes a PgError holding the whole ErrorData,
 //             so SQLSTATE, detail, hint and query cancel survive. A PgError is never swallowed: only a (sub)transaction
-//             abort releases what the server holds, so it travels on to Entry.
+//             abort releases what the server holds, so it travels on to Entry, or to Attempt, which rolls one back.
 // Refuses: captures or results of Call that would need a destructor, at compile time.
 #pragma once
 
@@ -106,6 +106,29 @@ struct Callback<F> {
     return Entry([&]() -> Result { return F(arguments...); });
   }
 };
+
+// Runs f, which calls the server, in a subtransaction of its own. Returns nullptr when it ended well (locks it took stay),
+// otherwise the error, for the caller to judge, with everything f did undone. A server frame may call it.
+template <class F>
+ErrorData *Attempt(F &&f) {
+  const MemoryContext context = CurrentMemoryContext;
+  const ResourceOwner owner = CurrentResourceOwner;
+  ErrorData *error = nullptr;
+  BeginInternalSubTransaction(nullptr);
+  MemoryContextSwitchTo(context);
+  try {
+    Call(f);
+  } catch (const PgError &e) {
+    error = e.data;
+  }
+  if (error == nullptr)
+    ReleaseCurrentSubTransaction();
+  else
+    RollbackAndReleaseCurrentSubTransaction();
+  MemoryContextSwitchTo(context);
+  CurrentResourceOwner = owner;
+  return error;
+}
 
 }  // namespace pgstream
 

@@ -147,6 +147,26 @@ inline IndexScanDesc BeginIndexScan(Relation heap, Relation index, Snapshot snap
 #endif
 }
 
+// 16: RelationSetNewRelfilenode became RelationSetNewRelfilenumber. Gives the relation new, empty storage, within the
+// transaction.
+inline void SetNewStorage(Relation rel) {
+#if PG_VERSION_NUM >= 160000
+  RelationSetNewRelfilenumber(rel, rel->rd_rel->relpersistence);
+#else
+  RelationSetNewRelfilenode(rel, rel->rd_rel->relpersistence);
+#endif
+}
+
+// 17: reindex_relation gained the statement, for reports to event triggers.
+inline void RebuildIndexes(Oid relid) {
+  ReindexParams params = {};
+#if PG_VERSION_NUM >= 170000
+  reindex_relation(nullptr, relid, 0, &params);
+#else
+  reindex_relation(relid, 0, &params);
+#endif
+}
+
 // --- The table access method --------------------------------------------------------------------------------------
 
 // 16: tuple_update says by an enum which indexes need new entries.

@@ -1,0 +1,25 @@
+// The lock on a change log as an object: shared by those who rely on a capture from now on (AccessShareLock), exclusive to
+// the one who removes it (AccessExclusiveLock); who reclaims excludes others who do and those who remove
+// (ShareUpdateExclusiveLock). Writers and readers of the log never take it.
+#pragma once
+
+#include "capture/source_lock.hpp"
+#include "pg/catalog.hpp"
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+inline void LockLogObject(Oid source, LOCKMODE mode) {
+  LockDatabaseObject(CatalogRelationId("pgs_log"), source, 0, mode);
+}
+
+inline bool TryLockLogObjectOnce(Oid source, LOCKMODE mode) {
+  return ConditionalLockDatabaseObject(CatalogRelationId("pgs_log"), source, 0, mode);
+}
+
+// Tries for about `milliseconds`, without queueing.
+bool TryLockLogObject(Oid source, LOCKMODE mode, int milliseconds);
+
+void InitReclaim();  // called once by InitCapture
+
+}  // namespace pgstream

@@ -1,0 +1,29 @@
+// Appending records to the change log of a source.
+//
+// Promises: a writer never waits for a reclaim while the other segment is free. Refuses: to order records of different
+// transactions.
+#pragma once
+
+#include "capture/source_capture.hpp"
+
+namespace pgstream {
+
+// Bytes of a batch that still fits one page as a PLAIN value: the record takes a whole page then.
+inline constexpr Size kBatchCapacity =
+    MaxHeapTupleSize - MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(5)) - 2 * sizeof(uint64) - sizeof(int32) - VARHDRSZ;
+// Batches beyond this are not stored; the record says "recompute" instead.
+inline constexpr Size kLargestBatch = MaxAllocSize / 8 * 7;
+
+// Locks (until the end of the transaction) and opens the segment that writers use now. Close with table_close(.., NoLock).
+Relation OpenLogForWriting(const SourceCapture *capture);
+
+// Appends a record. Kind 'c': one of batch and large is given; kind 't': none.
+void AppendLogRecord(Relation log, char kind, bytea *batch, bytea *large);
+
+// The segment that writers of a source use, a hint in shared memory; any answer is right.
+int WritingSegment(Oid source);
+void SetWritingSegment(Oid source, int segment);
+
+void InitLogWriter();  // called once by InitCapture, while the library is loaded
+
+}  // namespace pgstream

@@ -1,0 +1,96 @@
+// Patient locking; see source_lock.hpp.
+#include "capture/source_lock.hpp"
+
+#include "capture/log_object.hpp"
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+}
+
+namespace pgstream {
+
+static int attach_timeout_ms = 10000;
+
+static constexpr int kPauseMs = 5;
+static constexpr int kFirstQueueMs = 20, kLongestQueueMs = 200;
+
+static void Pause(int milliseconds) {
+  (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+  ResetLatch(MyLatch);
+  CHECK_FOR_INTERRUPTS();
+}
+
+bool TryLockRelation(Oid relid, LOCKMODE mode, int milliseconds) {
+  for (int waited = 0;; waited += kPauseMs) {
+    if (ConditionalLockRelationOid(relid, mode)) return true;
+    if (waited >= milliseconds) return false;
+    Pause(kPauseMs);
+  }
+}
+
+bool TryLockLogObject(Oid source, LOCKMODE mode, int milliseconds) {
+  for (int waited = 0;; waited += kPauseMs) {
+    if (TryLockLogObjectOnce(source, mode)) return true;
+    if (waited >= milliseconds) return false;
+    Pause(kPauseMs);
+  }
+}
+
+// Runs wait under a lock_timeout, in a subtransaction. False when it timed out; other errors are raised.
+template <class F>
+static bool WaitWithTimeout(int milliseconds, F &&wait) {
+  ErrorData *error = Attempt([&] {
+    const int level = NewGUCNestLevel();
+    char text[16];
+    snprintf(text, sizeof(text), "%d", milliseconds);
+    (void)set_config_option("lock_timeout", text, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    wait();
+    AtEOXact_GUC(true, level);
+  });
+  if (error == nullptr) return true;
+  if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE) ReThrowError(error);
+  FreeErrorData(error);
+  return false;
+}
+
+void LockSourcePatiently(Oid source, LOCKMODE mode) {
+  if (ConditionalLockRelationOid(source, mode)) return;
+  const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), attach_timeout_ms);
+  int queue_ms = kFirstQueueMs;
+  for (;;) {
+    const long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+    if (left <= 0) break;
+    // Wait out those who hold the lock now, as CREATE INDEX CONCURRENTLY does: nobody queues behind us, and the deadlock
+    // detector and pg_blocking_pids see whom we wait for.
+    LOCKTAG tag;
+    SET_LOCKTAG_RELATION(tag, MyDatabaseId, source);
+    const bool waited_out = WaitWithTimeout(static_cast<int>(left), [&] {
+      int count;
+      VirtualTransactionId *holders = GetLockConflicts(&tag, mode, &count);
+      for (int i = 0; i < count; ++i) (void)VirtualXactLock(holders[i], true);
+    });
+    if (!waited_out) break;
+    if (ConditionalLockRelationOid(source, mode)) return;
+    // Writers follow each other without a gap: queue, for a moment that they can bear.
+    if (WaitWithTimeout(queue_ms, [&] { LockRelationOid(source, mode); })) return;
+    queue_ms = Min(queue_ms * 2, kLongestQueueMs);
+    Pause(kPauseMs);
+  }
+  char *name = get_rel_name(source);
+  ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+                  errmsg("could not attach change capture to table \"%s\"", name != nullptr ? name : "?"),
+                  errdetail("Transactions that write the table did not end within %d milliseconds.", attach_timeout_ms),
+                  errhint("Try again when they have ended, or raise \"pgstream.attach_timeout\".")));
+}
+
+void InitSourceLock() {
+  DefineCustomIntVariable("pgstream.attach_timeout", "How long creating a stream table waits for writers of its sources.",
+                          "Capturing the changes of a table can only begin when no transaction that wrote it is open.",
+                          &attach_timeout_ms, 10000, 0, INT_MAX / 2, PGC_USERSET, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+}
+
+}  // namespace pgstream
