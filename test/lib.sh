@@ -112,7 +112,7 @@ make_stage() {
 
 # build_and_install: into the stage's copy
 build_and_install() {
-  make -C "$top" --no-print-directory -j "$jobs" PG_CONFIG="$pg_config" WERROR="${WERROR:-}" all
+  make -s -C "$top" --no-print-directory -j "$jobs" PG_CONFIG="$pg_config" WERROR="${WERROR:-}" all
   make -C "$top" --no-print-directory PG_CONFIG="$pg_config" install >/dev/null
 }
 
