@@ -49,7 +49,7 @@ bool Suffices(Oid source, const Bitmapset *columns, LogEntry *entry, bool *has_l
 Oid CreateSegment(Oid source, int number) {
   const Oid schema = get_namespace_oid(kSchema, false);
   const Oid owner = ExtensionOwner();
-  TupleDesc desc = CreateTemplateTupleDesc(5);
+  TupleDesc desc = CreateTemplateTupleDesc(kLogColumns);
   TupleDescInitEntry(desc, 1, "xid", XID8OID, -1, 0);
   TupleDescInitEntry(desc, 2, "sequence", INT8OID, -1, 0);
   TupleDescInitEntry(desc, 3, "kind", CHAROID, -1, 0);

@@ -19,6 +19,10 @@
 
 namespace pgstream {
 
+// Columns of a log table, and the bytes of their null bitmap.
+inline constexpr int kLogColumns = 5;
+inline constexpr Size kLogNullBitmap = (kLogColumns + 7) / 8;
+
 // --- Attaching (capture/attach.cpp) ------------------------------------------------------------------------------
 
 // Makes sure that changes of these columns of a source are captured, for a stream table being created in this

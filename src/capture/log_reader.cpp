@@ -13,7 +13,7 @@ extern "C" {
 namespace pgstream {
 
 // The least a record takes: a tuple of xid, sequence and kind, and its line pointer.
-static constexpr Size kSmallestRecord = MAXALIGN(MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(5)) + 17);
+static constexpr Size kSmallestRecord = MAXALIGN(MAXALIGN(SizeofHeapTupleHeader + kLogNullBitmap) + 17);
 
 BlockNumber SegmentPages(Oid segment) {
   Relation rel = table_open(segment, NoLock);
@@ -104,8 +104,8 @@ void LookAtPage(PageScan *scan, Buffer buffer, BlockNumber block) {
 }
 
 bool VisitTuple(HeapTuple tuple, TupleDesc desc, bool with_batch, SegmentVisitor visit, void *argument) {
-  Datum values[5];
-  bool nulls[5];
+  Datum values[kLogColumns];
+  bool nulls[kLogColumns];
   heap_deform_tuple(tuple, desc, values, nulls);
   LogRecord record = {};
   record.xid = U64FromFullTransactionId(DatumGetFullTransactionId(values[0]));

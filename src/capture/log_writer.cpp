@@ -41,8 +41,8 @@ Relation OpenLogForWriting(const SourceCapture *capture) {
 }
 
 void AppendLogRecord(Relation log, char kind, bytea *batch, bytea *large) {
-  Datum values[5];
-  bool nulls[5] = {};
+  Datum values[kLogColumns];
+  bool nulls[kLogColumns] = {};
   values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
   values[1] = Int64GetDatum(++last_sequence);
   values[2] = CharGetDatum(kind);

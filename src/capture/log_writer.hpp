@@ -4,13 +4,14 @@
 // transactions.
 #pragma once
 
+#include "capture/change_log.hpp"
 #include "capture/source_capture.hpp"
 
 namespace pgstream {
 
 // Bytes of a batch that still fits one page as a PLAIN value: the record takes a whole page then.
 inline constexpr Size kBatchCapacity =
-    MaxHeapTupleSize - MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(5)) - 2 * sizeof(uint64) - sizeof(int32) - VARHDRSZ;
+    MaxHeapTupleSize - MAXALIGN(SizeofHeapTupleHeader + kLogNullBitmap) - 2 * sizeof(uint64) - sizeof(int32) - VARHDRSZ;
 // Batches beyond this are not stored; the record says "recompute" instead.
 inline constexpr Size kLargestBatch = MaxAllocSize / 8 * 7;
 
