@@ -99,7 +99,6 @@ void AttachSources(Oid relid, const DeltaPlan *plan) {
   }
   for (int i = 0; i < plan->nsources; ++i) {
     const Oid source = plan->sources[order[i]];
-    LockConsumers(source, ShareLock);
     AttachCapture(source, plan->columns[order[i]]);
     InsertDependency(relid, source, plan->columns[order[i]]);
     CommandCounterIncrement();

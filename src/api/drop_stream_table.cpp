@@ -33,7 +33,6 @@ List *SourcesOf(Oid stream) {
 void ForgetStream(Oid relid) {
   ListCell *cell;
   foreach (cell, SourcesOf(relid)) {
-    LockConsumers(lfirst_oid(cell), ExclusiveLock);
     const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
     sources_to_check = list_append_unique_oid(sources_to_check, lfirst_oid(cell));
     MemoryContextSwitchTo(saved);

@@ -140,8 +140,6 @@ void LockSegments(const LogEntry *entry, LOCKMODE mode) {
 
 }  // namespace
 
-void LockConsumers(Oid source, LOCKMODE mode) { LockLogObject(source, mode); }
-
 bool AttachCapture(Oid source, const Bitmapset *columns) {
   LogEntry entry;
   bool has_log;

@@ -33,11 +33,6 @@ inline constexpr Size kLogNullBitmap = (kLogColumns + 7) / 8;
 // this call changed what is captured.
 bool AttachCapture(Oid source, const Bitmapset *columns);
 
-// Locks who reads a source against the other side until the end of the transaction: creators share it, a drop excludes
-// them. So a creator that found the columns captured, and takes no other lock, can rely on the capture staying; and
-// AttachCapture counts a capture without any (committed or own) consumer as missing, because its triggers write nothing.
-void LockConsumers(Oid source, LOCKMODE mode);
-
 // Removes the triggers and the log of a source that no stream table reads any more (nothing when one does, or when the
 // source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile).
 void DetachCaptureIfUnused(Oid source);
