@@ -27,7 +27,7 @@ CREATE TABLE keyed USING pgstream AS
 CREATE TABLE expressions USING pgstream AS
   SELECT upper(k) || '!' AS uk, i % 3 AS r, sum(n) * 2 + count(*) AS v, CASE WHEN count(*) > 3 THEN 'many' ELSE 'few' END AS w
   FROM src WHERE b > 5000000000 GROUP BY upper(k) || '!', i % 3;
-CREATE TABLE having USING pgstream AS SELECT k, sum(n) AS sn, count(*) AS c FROM src GROUP BY k HAVING count(*) > 60;
+CREATE TABLE "having" USING pgstream AS SELECT k, sum(n) AS sn, count(*) AS c FROM src GROUP BY k HAVING count(*) > 60;
 CREATE TABLE having_keyed USING pgstream AS
   SELECT k, max(t) AS t, count(DISTINCT s) AS c FROM src GROUP BY k HAVING sum(i) > 300;
 CREATE TABLE filtered USING pgstream AS
@@ -57,7 +57,7 @@ BEGIN
     EXECUTE format('WITH st AS (SELECT row_::text AS r FROM groups.%I row_), q AS (SELECT row_::text AS r FROM (%s) row_)
                     SELECT (SELECT count(*) FROM (SELECT r FROM q EXCEPT ALL SELECT r FROM st) x),
                            (SELECT count(*) FROM (SELECT r FROM st EXCEPT ALL SELECT r FROM q) x)',
-                   name, pgstream.defining_query(name::regclass)) INTO missing, surplus;
+                   name, pgstream.defining_query(quote_ident(name)::regclass)) INTO missing, surplus;
     used := 'no strategy shown';
     FOR line IN EXECUTE format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM groups.%I', name) LOOP
       IF line ~ 'Strategy( Reason)?: ' THEN
@@ -87,7 +87,7 @@ BEGIN
   RETURN done;
 END $$;
 
-SELECT c.relname, (SELECT value FROM pgstream.explain_st(c.relname) WHERE property = 'strategy') AS strategy
+SELECT c.relname, (SELECT value FROM pgstream.explain_st(quote_ident(c.relname)) WHERE property = 'strategy') AS strategy
   FROM pg_class c JOIN pg_am a ON a.oid = c.relam
   WHERE amname = 'pgstream' AND relnamespace = 'groups'::regnamespace ORDER BY 1;
 SELECT * FROM verify();
