@@ -46,11 +46,12 @@ static HeapTuple FormBaseTuple(BaseWriter *writer, const Datum *values, const bo
   return tuple;
 }
 
-static void InsertIndexEntries(BaseWriter *writer, HeapTuple tuple, bool update, bool only_summarizing) {
+// Not as an update: what that adds is a hint about unchanged keys, for which the executor looks into a range table.
+static void InsertIndexEntries(BaseWriter *writer, HeapTuple tuple, bool only_summarizing) {
   if (writer->result_rel->ri_NumIndices == 0) return;
   ExecStoreHeapTuple(tuple, writer->slot, false);
   writer->slot->tts_tid = tuple->t_self;
-  compat::InsertIndexTuples(writer->result_rel, writer->slot, writer->estate, update, only_summarizing);
+  compat::InsertIndexTuples(writer->result_rel, writer->slot, writer->estate, false, only_summarizing);
   ExecClearTuple(writer->slot);
 }
 
@@ -64,7 +65,7 @@ void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, 
   const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
   HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
   heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, writer->bulk_insert);
-  InsertIndexEntries(writer, tuple, false, false);
+  InsertIndexEntries(writer, tuple, false);
   MemoryContextSwitchTo(saved);
   ++writer->inserted;
   EndRow(writer);
@@ -75,7 +76,7 @@ void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, con
   HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
   bool only_summarizing;
   if (compat::SimpleHeapUpdate(writer->rel, tid, tuple, &only_summarizing))
-    InsertIndexEntries(writer, tuple, true, only_summarizing);
+    InsertIndexEntries(writer, tuple, only_summarizing);
   MemoryContextSwitchTo(saved);
   ++writer->updated;
   EndRow(writer);
