@@ -37,10 +37,6 @@ bool AttachCapture(Oid source, const Bitmapset *columns);
 // source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile).
 void DetachCaptureIfUnused(Oid source);
 
-// Why changes of a relation cannot be captured by triggers (partitioned, foreign, a view, unlogged, a system catalog,
-// has children, row security, ...), as a phrase for explain_st; nullptr when they can.
-const char *WhyNotCapturable(Relation source);
-
 // The capture triggers are there and enabled, and the source is still capturable: checked before a log is trusted.
 bool CaptureIsIntact(Relation source);
 

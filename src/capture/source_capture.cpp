@@ -1,14 +1,9 @@
-// The per-backend cache of captures, and what makes a source capturable; see source_capture.hpp and change_log.hpp.
+// The per-backend cache of captures; see source_capture.hpp and change_log.hpp.
 #include "capture/source_capture.hpp"
 
 #include "capture/change_log.hpp"
 #include "pg/catalog.hpp"
-
-extern "C" {
-#include "catalog/pg_am_d.h"
-#include "catalog/catalog.h"
-#include "catalog/pg_inherits.h"
-}
+#include "pg/source_use.hpp"
 
 namespace pgstream {
 
@@ -75,33 +70,6 @@ uint32 PresentCaptureTriggers(Relation source, bool *enabled) {
     }
   }
   return present;
-}
-
-const char *WhyNotCapturable(Relation source) {
-  const Form_pg_class form = source->rd_rel;
-  switch (form->relkind) {
-    case RELKIND_RELATION:
-      break;
-    case RELKIND_PARTITIONED_TABLE:
-      return "it is partitioned";
-    case RELKIND_FOREIGN_TABLE:
-      return "it is a foreign table";
-    case RELKIND_VIEW:
-      return "it is a view";
-    case RELKIND_MATVIEW:
-      return "it is a materialized view";
-    default:
-      return "it is not a table";
-  }
-  if (form->relpersistence == RELPERSISTENCE_TEMP) return "it is temporary";
-  if (form->relpersistence != RELPERSISTENCE_PERMANENT) return "it is unlogged";
-  if (IsCatalogRelation(source) || IsToastRelation(source)) return "it is a system catalog";
-  if (form->relam != HEAP_TABLE_AM_OID) return "its access method is not heap";
-  if (form->relispartition) return "it is a partition";
-  if (form->relhassubclass) return "it has or had inheritance children";
-  if (has_superclass(RelationGetRelid(source))) return "it is an inheritance child";
-  if (form->relrowsecurity) return "it has row security";
-  return nullptr;
 }
 
 // Reads everything anew into an entry whose context is empty.

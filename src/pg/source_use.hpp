@@ -22,4 +22,8 @@ SourceUse *FindSources(const Query *query);
 // phrase ("function now() is not immutable"); nullptr when all are immutable. Walks into subqueries.
 const char *WhyNotImmutable(Node *node);
 
+// Why changes of a relation cannot be captured by triggers (partitioned, foreign, a view, unlogged, a system catalog,
+// has children, row security, ...), as a phrase for explain_st; nullptr when they can.
+const char *WhyNotCapturable(Relation source);
+
 }  // namespace pgstream
