@@ -94,6 +94,7 @@ SELECT sum(total_amount) AS total, sum(order_count) AS orders FROM order_totals;
 \echo '5. A new customer and a few more orders, committed and not refreshed. The point lookup still goes through the'
 \echo '   index. EXPLAIN shows the merge: the index scan of the base, the delta arm beside it with the rows that are'
 \echo '   not in the base yet, how many changes are pending, how many base rows they mask and how many they add.'
+\echo '   (Four of the changes are those of step 3, which cancel each other: an update is a row less and a row more.)'
 \echo
 \set ECHO queries
 INSERT INTO orders (customer_id, amount) VALUES (42, 19.99), (42, 5.01), (1001, 12.50);
