@@ -35,14 +35,12 @@ BEGIN
   RETURN entry ->> 'Strategy';
 END $$;
 
--- Every stream table whose content is wrong, or that was not answered by its strategy.
-CREATE FUNCTION wrong(strategy text DEFAULT 'algebraic (rows)')
-RETURNS TABLE (stream_table text, problem text) LANGUAGE sql AS $$
-  SELECT name, difference(name, query) FROM stream
+-- How many stream tables were answered how, and every row that is too many or too few.
+CREATE FUNCTION state() RETURNS TABLE (answered_by text, stream_tables bigint, wrong text) LANGUAGE sql AS $$
+  SELECT coalesce(answered_by(name), 'nothing pending'), count(*), NULL FROM stream GROUP BY 1
   UNION ALL
-  SELECT name, 'answered by ' || coalesce(answered_by(name), 'the base')
-    FROM stream WHERE answered_by(name) IS DISTINCT FROM strategy
-  ORDER BY 1, 2
+  SELECT name, NULL, difference(name, query) FROM stream
+  ORDER BY 1, 3
 $$;
 
 CREATE FUNCTION refresh_all() RETURNS void LANGUAGE sql AS $$
@@ -54,7 +52,7 @@ CREATE TYPE pair AS (x integer, y text);
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE TABLE item (
   id integer PRIMARY KEY, v integer, t text, n numeric, a integer[], j jsonb, js json, m mood, p pair, d positive,
-  b bytea, c cash, i interval, ts timestamptz, f float8, bits bit(4), flag boolean, name char(5), unused text);
+  b bytea, c money, i interval, ts timestamptz, f float8, bits bit(4), flag boolean, name char(5), unused text);
 CREATE FUNCTION long_text(seed integer) RETURNS text LANGUAGE sql IMMUTABLE AS
   $$ SELECT string_agg(md5((seed * 1000 + k)::text), '') FROM generate_series(1, 200) k $$;
 CREATE FUNCTION fill(first integer, last integer) RETURNS void LANGUAGE sql AS $$
@@ -88,7 +86,7 @@ SELECT make('wide', (SELECT 'SELECT ' || string_agg(format('v + %s AS c%s', k, k
                        FROM generate_series(1, 40) k));
 CREATE FUNCTION greet(who text, greeting text DEFAULT 'hello', ending text DEFAULT '!') RETURNS text
   LANGUAGE sql IMMUTABLE AS $$ SELECT greeting || ' ' || who || ending $$;
-SELECT make('called', 'SELECT greet(m::text, ending => ''?'') AS g FROM item');
+SELECT make('called', 'SELECT greet(t, ending => ''?'') AS g FROM item');
 SELECT make('no_column_used', 'SELECT true AS yes FROM item');
 
 -- What is not, and why.
@@ -102,7 +100,7 @@ SELECT s.name, max(e.value) FILTER (WHERE e.property = 'strategy') AS strategy,
 CREATE TABLE by_clock USING pgstream AS SELECT id, ts < now() AS past FROM item;
 CREATE TABLE by_session USING pgstream AS SELECT id, ts::text AS ts FROM item;
 CREATE TABLE whole USING pgstream AS SELECT item FROM item;
-CREATE TABLE system USING pgstream AS SELECT tableoid FROM item;
+CREATE TABLE system USING pgstream AS SELECT tableoid AS t FROM item;
 CREATE TABLE only_item USING pgstream AS SELECT id FROM ONLY item;
 CREATE TABLE joined USING pgstream AS SELECT a.id FROM item a JOIN item b USING (id);
 CREATE TABLE limited USING pgstream AS SELECT id FROM item ORDER BY id LIMIT 3;
@@ -118,74 +116,74 @@ DROP TABLE by_clock, by_session, whole, system, only_item, joined, limited, wind
   sampled, catalog CASCADE;
 
 -- Nothing pending.
-SELECT * FROM wrong(NULL);
+SELECT * FROM state();
 
 -- One change, many changes, in and out of a transaction.
 INSERT INTO item (id, v, n) VALUES (1000, 7, 1.50);
-SELECT * FROM wrong();
+SELECT * FROM state();
 SELECT fill(61, 120);
-SELECT * FROM wrong();
+SELECT * FROM state();
 UPDATE item SET v = v + 1, n = n + 0.25 WHERE id % 4 = 0;
-SELECT * FROM wrong();
+SELECT * FROM state();
 BEGIN;
 DELETE FROM item WHERE id BETWEEN 20 AND 40;
-SELECT * FROM wrong();
+SELECT * FROM state();
 SAVEPOINT s;
 UPDATE item SET t = long_text(id % 2), m = 'sad' WHERE id > 90;
-SELECT * FROM wrong();
+SELECT * FROM state();
 ROLLBACK TO s;
-SELECT * FROM wrong();
+SELECT * FROM state();
 UPDATE item SET a = a || 5, j = j || '{"c": 1.0}', p = ROW(9, NULL), name = 'zz' WHERE v = 3;
-SELECT * FROM wrong();
+SELECT * FROM state();
 COMMIT;
-SELECT * FROM wrong();
+SELECT * FROM state();
 
 -- A numeric that changes in scale alone, a float that changes in sign alone: other rows, though equal.
 UPDATE item SET n = n * 1.0000 WHERE n = 2;
 UPDATE item SET f = -f WHERE f = 0;
-SELECT * FROM wrong();
+SELECT * FROM state();
 
 -- Folded, and on from there.
 SELECT refresh_all();
-SELECT * FROM wrong(NULL);
+SELECT * FROM state();
 UPDATE item SET v = 6 WHERE id = 50;
 DELETE FROM item WHERE id = 51;
 INSERT INTO item (id, v, t) SELECT id + 500, v, t FROM item WHERE id < 30;
-SELECT * FROM wrong();
+SELECT * FROM state();
 
 -- A row that the query cannot compute comes and goes again before and between reads; while it is there, the reader gets
 -- the query's own error.
 BEGIN;
 INSERT INTO item (id, v) VALUES (1001, 0);
 DELETE FROM item WHERE id = 1001;
-SELECT * FROM wrong();
+SELECT * FROM state();
 COMMIT;
 INSERT INTO item (id, v) VALUES (1001, 0);
 SELECT count(*) FROM risky;
 UPDATE item SET v = 4 WHERE id = 1001;
-SELECT * FROM wrong();
+SELECT * FROM state();
 SELECT refresh_all();
-SELECT * FROM wrong(NULL);
+SELECT * FROM state();
 
 -- A change and its opposite leave nothing, nor does a change of an unused column of most.
 UPDATE item SET unused = 'changed' WHERE id = 60;
-SELECT name, problem FROM stream, difference(name, query) problem;
+SELECT * FROM state();
 UPDATE item SET v = v + 1;
 UPDATE item SET v = v - 1;
-SELECT * FROM wrong();
+SELECT * FROM state();
 
 -- Emptied by DELETE, filled again, emptied by TRUNCATE (answered by recompute).
 DELETE FROM item;
-SELECT * FROM wrong();
+SELECT * FROM state();
 SELECT sum(n) FROM (SELECT count(*) AS n FROM everything UNION ALL SELECT count(*) FROM duplicates) x;
 SELECT refresh_all();
-SELECT * FROM wrong(NULL);
+SELECT * FROM state();
 SELECT fill(1, 10);
-SELECT * FROM wrong();
+SELECT * FROM state();
 TRUNCATE item;
-SELECT * FROM wrong('recompute');
+SELECT * FROM state();
 SELECT refresh_all();
-SELECT * FROM wrong(NULL);
+SELECT * FROM state();
 SELECT sum(n) FROM (SELECT count(*) AS n FROM everything UNION ALL SELECT count(*) FROM duplicates) x;
 
 DROP SCHEMA rows_test CASCADE;
