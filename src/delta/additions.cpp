@@ -20,8 +20,14 @@ struct SpillPosition {
 void WriteSpilled(Additions *additions, int64 ordinal, MinimalTuple tuple) {
   SpillPosition position = {-1, 0};
   if (tuple != nullptr) {
-    BufFileTell(additions->rows, &position.file, &position.offset);
+    // Reads move the file's position; the end is remembered here because BufFileSeek's own does not count what is still
+    // in the file's buffer.
+    position = {additions->end_file, additions->end_offset};
+    if (BufFileSeek(additions->rows, position.file, position.offset, SEEK_SET) != 0)
+      ereport(ERROR,
+              (errcode_for_file_access(), errmsg("could not seek in temporary file of a stream table's overlay")));
     BufFileWrite(additions->rows, tuple, tuple->t_len);
+    BufFileTell(additions->rows, &additions->end_file, &additions->end_offset);
   }
   if (BufFileSeek(additions->offsets, static_cast<int>(ordinal / kPositionsPerFile),
                   static_cast<off_t>(ordinal % kPositionsPerFile) * sizeof(SpillPosition), SEEK_SET) != 0)
@@ -92,9 +98,6 @@ int64 AdditionsAppend(Additions *additions, MinimalTuple tuple) {
   const int64 ordinal = additions->count;
   if (AdditionsInMemory(additions) && additions->bytes + tuple->t_len > additions->limit) Spill(additions);
   if (!AdditionsInMemory(additions)) {
-    if (BufFileSeek(additions->rows, 0, 0, SEEK_END) != 0)
-      ereport(ERROR,
-              (errcode_for_file_access(), errmsg("could not seek in temporary file of a stream table's overlay")));
     WriteSpilled(additions, ordinal, tuple);
   } else {
     if (additions->count == additions->capacity) {

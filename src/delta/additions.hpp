@@ -20,6 +20,8 @@ struct Additions {
   int64 capacity;
   Size bytes, limit;      // in memory
   struct BufFile *rows, *offsets;  // spilled
+  int end_file;                    // where the next row goes in rows
+  off_t end_offset;
 };
 
 struct AdditionsCursor {
