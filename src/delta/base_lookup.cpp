@@ -14,10 +14,12 @@ struct BaseLookup {
   TupleTableSlot *slot;
   Relation index;      // nullptr: none
   IndexScanDesc scan;  // of the index
+  MemoryContext context;  // an index scan keeps memory from one call to the next in whatever context is current
 };
 
 BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapshot) {
   BaseLookup *const lookup = static_cast<BaseLookup *>(palloc0(sizeof(BaseLookup)));
+  lookup->context = CurrentMemoryContext;
   lookup->rel = rel;
   lookup->snapshot = snapshot;
   lookup->extended = ExtendedDescriptor(rel);
@@ -62,12 +64,15 @@ void FindCandidates(BaseLookup *lookup, int64 hash, CandidateVisitor visit, void
   }
   ScanKeyData key;
   ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(hash));
+  const MemoryContext caller = MemoryContextSwitchTo(lookup->context);
   index_rescan(lookup->scan, &key, 1, nullptr, 0);
-  while (index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot)) {
+  for (bool go_on = true; go_on && index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);) {
     CHECK_FOR_INTERRUPTS();
-    if (!VisitSlot(lookup, visit, argument))
-      break;
+    MemoryContextSwitchTo(caller);
+    go_on = VisitSlot(lookup, visit, argument);
+    MemoryContextSwitchTo(lookup->context);
   }
+  MemoryContextSwitchTo(caller);
   ExecClearTuple(lookup->slot);
 }
 
