@@ -23,7 +23,7 @@ namespace pgstream {
 namespace {
 
 // From this many pages on a segment is worth moving writers off it, and a few tries for its lock.
-constexpr BlockNumber kLargeSegment = 64;
+constexpr BlockNumber kLargeSegment = 16;
 constexpr int kTryLargeMs = 20;
 
 struct Consumer {
