@@ -59,8 +59,9 @@ struct LogRecord {
 // True when some segment holds pages: costs a block count per segment. The caller holds AccessShareLock on them.
 bool LogHasPages(const StreamSource *source);
 
-// Takes AccessShareLock on the segments of a log until the end of the transaction, so that nobody reclaims under us.
+// Takes AccessShareLock on the segments of a log, under which nobody reclaims; and gives it back.
 void LockLog(const StreamSource *source);
+void UnlockLog(const StreamSource *source);
 
 struct LogPosition;  // how far a log has been read, for extending; allocated in a context of the caller's
 

@@ -32,6 +32,10 @@ void LockLog(const StreamSource *source) {
   for (int i = 0; i < kLogSegments; ++i) LockRelationOid(source->segments[i], AccessShareLock);
 }
 
+void UnlockLog(const StreamSource *source) {
+  for (int i = 0; i < kLogSegments; ++i) UnlockRelationOid(source->segments[i], AccessShareLock);
+}
+
 LogPosition *NewLogPosition(MemoryContext context) {
   LogPosition *position = static_cast<LogPosition *>(MemoryContextAllocZero(context, sizeof(LogPosition)));
   position->context = context;

@@ -34,7 +34,7 @@ struct CachedOverlay {
   Oid relid;
   BuiltOverlay *built;
   SnapshotIdentity identity;
-  LocalTransactionId locked_in;  // transaction in which we hold the log's locks
+  LocalTransactionId locked_in;  // transaction in which we keep the log's locks, for parallel workers
   LocalTransactionId built_in;   // transaction in which the log was last visited
 };
 
@@ -128,6 +128,11 @@ void LockLogs(const Stream *stream) {
     if (OidIsValid(stream->sources[i].segments[0])) LockLog(&stream->sources[i]);
 }
 
+void UnlockLogs(const Stream *stream) {
+  for (int i = 0; i < stream->nsources; ++i)
+    if (OidIsValid(stream->sources[i].segments[0])) UnlockLog(&stream->sources[i]);
+}
+
 OverlayReport *ReportFor(Oid relid) {
   ListCell *cell;
   foreach (cell, reports) {
@@ -219,28 +224,39 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId, SubTransactionId,
 Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
   Assert(IsMVCCSnapshot(snapshot));
   const LocalTransactionId transaction = compat::CurrentLocalTransactionId();
-  CachedOverlay *cached = FindExact(stream->relid, snapshot, OwnTransactionId());
-  if (cached == nullptr || cached->locked_in != transaction) {
-    LockLogs(stream);
-    // Taking a lock may have brought news of the catalogs.
-    stream = LookupStream(stream->relid);
-    if (stream == nullptr)
-      ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                      errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
-  }
+  // Workers of a parallel query read the log after their leader did: it must still be there, so the lock stays.
+  const bool share_with_workers = IsInParallelMode() && !IsParallelWorker();
+  // Under SERIALIZABLE the first read of a transaction visits the whole log: the conflict checks come with the visit.
   const bool must_visit = IsolationIsSerializable();
-  if (cached != nullptr && cached->built->stream_generation == stream->generation &&
-      cached->built->storage == compat::StorageNumber(rel) && (!must_visit || cached->built_in == transaction)) {
-    cached->locked_in = transaction;
+  CachedOverlay *cached = FindExact(stream->relid, snapshot, OwnTransactionId());
+  if (cached != nullptr &&
+      (cached->built->stream_generation != stream->generation || cached->built->storage != compat::StorageNumber(rel) ||
+       (must_visit && cached->built_in != transaction)))
+    cached = nullptr;
+  if (cached != nullptr && (!share_with_workers || cached->locked_in == transaction)) {
     cached->built->overlay.statistics.from_cache = true;
     return HandOut(cached);
   }
 
-  // Under SERIALIZABLE the first read of a transaction visits the whole log: the conflict checks come with the visit.
-  cached = must_visit ? nullptr : FindExtendable(rel, stream, snapshot);
-  cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);
-  NoteIdentity(&cached->identity, snapshot);
-  cached->locked_in = cached->built_in = transaction;
+  // With the locks nobody reclaims what the frontier lacks; taking them may have brought news of the catalogs.
+  LockLogs(stream);
+  stream = LookupStream(stream->relid);
+  if (stream == nullptr)
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
+  // What is cached stays right without the log, but workers would not come to the same overlay.
+  const bool reusable = cached != nullptr && cached->built->stream_generation == stream->generation &&
+                        (!cached->built->extendable || LogReaches(cached->built, stream));
+  if (!reusable) {
+    cached = must_visit ? nullptr : FindExtendable(rel, stream, snapshot);
+    cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);
+    NoteIdentity(&cached->identity, snapshot);
+    cached->built_in = transaction;
+  }
+  if (share_with_workers)
+    cached->locked_in = transaction;
+  else
+    UnlockLogs(stream);
   Overlay *overlay = HandOut(cached);
   TrimIdle(stream->relid);
   return overlay;

@@ -108,10 +108,10 @@ const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream) {
   if (stream->plan->strategy == Strategy::RecomputeAlways) return stream->plan->reason;
   if (built->frontier == nullptr) return "the stream table is not populated";
   if (built->frontier->version != stream->version) return "the stream table must be rebuilt by its next refresh";
+  if (!LogReaches(built, stream)) return "the snapshot is older than the change log";
   for (int i = 0; i < stream->nsources; ++i) {
     const StreamSource *source = &stream->sources[i];
     if (!OidIsValid(source->segments[0])) return "a source is not captured";
-    if (built->frontier->fold_number < source->log_start) return "the snapshot is older than the change log";
     Relation rel = try_relation_open(source->relid, AccessShareLock);
     if (rel == nullptr) return "a source is gone";
     const bool intact = CaptureIsIntact(rel);
@@ -211,6 +211,12 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   LeaveOwnerScope(&scope);
   NoteSnapshot(built, snapshot, visit.own_sequence);
   return built;
+}
+
+bool LogReaches(const BuiltOverlay *built, const Stream *stream) {
+  for (int i = 0; i < stream->nsources; ++i)
+    if (built->frontier->fold_number < stream->sources[i].log_start) return false;
+  return true;
 }
 
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {

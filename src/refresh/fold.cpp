@@ -172,6 +172,7 @@ FoldResult RefreshStream(Oid relid) {
   if (built != nullptr) MemoryContextDelete(built->overlay.context);
   PopActiveSnapshot();
   UnregisterSnapshot(snapshot);
+  for (int i = 0; i < stream->nsources; ++i) UnlockLog(&stream->sources[i]);
   table_close(rel, NoLock);
   return result;
 }
