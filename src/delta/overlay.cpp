@@ -40,6 +40,13 @@ struct CachedOverlay {
 
 List *overlays = NIL;  // of CachedOverlay *, most recently used first
 MemoryContext overlay_cache_context = nullptr;
+// A parallel worker's: what its leader decided, in TopTransactionContext.
+struct Followed {
+  Oid relid;
+  MergeDecision decision;
+};
+List *followed = NIL;
+
 List *reports = NIL;  // of OverlayReport *
 
 void NoteIdentity(SnapshotIdentity *identity, Snapshot snapshot) {
@@ -175,8 +182,17 @@ CachedOverlay *Extend(CachedOverlay *cached, Relation rel, const Stream *stream,
   return cached;
 }
 
+MergeDecision FollowedDecision(Oid relid) {
+  ListCell *cell;
+  foreach (cell, followed) {
+    const auto *decision = static_cast<const Followed *>(lfirst(cell));
+    if (decision->relid == relid) return decision->decision;
+  }
+  return MergeDecision::Own;
+}
+
 CachedOverlay *Build(Relation rel, const Stream *stream, Snapshot snapshot) {
-  BuiltOverlay *built = BuildOverlay(rel, stream, snapshot, false);
+  BuiltOverlay *built = BuildOverlay(rel, stream, snapshot, false, FollowedDecision(stream->relid));
   auto *cached =
       static_cast<CachedOverlay *>(MemoryContextAllocZero(overlay_cache_context, sizeof(CachedOverlay)));
   cached->relid = stream->relid;
@@ -211,6 +227,7 @@ void EndOfTransaction(XactEvent event, void *) {
     if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax))
       Drop(cached);
   }
+  followed = NIL;
   if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PARALLEL_COMMIT) DropOverlaysWithOwnWrites();
   TrimIdle(InvalidOid);
 }
@@ -277,6 +294,18 @@ Overlay *FindOverlayOfAddition(Oid relid, ItemPointer tid) {
     if (idle == nullptr) idle = &cached->built->overlay;
   }
   return idle;
+}
+
+MergeDecision DecisionOf(const Overlay *overlay) {
+  return overlay != nullptr && overlay->masks_all ? MergeDecision::Recompute : MergeDecision::Merge;
+}
+
+void FollowMergeDecision(Oid relid, MergeDecision decision) {
+  const MemoryContext saved = MemoryContextSwitchTo(TopTransactionContext);
+  auto *entry = static_cast<Followed *>(palloc(sizeof(Followed)));
+  *entry = {relid, decision};
+  followed = lcons(entry, followed);
+  MemoryContextSwitchTo(saved);
 }
 
 const OverlayReport *LastOverlayReport(Oid relid) {

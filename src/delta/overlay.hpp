@@ -49,6 +49,13 @@ inline bool OverlayMasks(const Overlay *overlay, ItemPointer tid) {
   return overlay->masks_all || TidMaskContains(&overlay->mask, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
 }
 
+// How a read is merged. Participants of one parallel scan must agree, or rows are lost or doubled; what makes one recompute
+// (memory, DDL) may look different to another. So the leader's decision travels to the workers.
+enum class MergeDecision { Own, Merge, Recompute };
+MergeDecision DecisionOf(const Overlay *overlay);  // of an acquired overlay; nullptr counts as Merge
+// For the rest of this (parallel worker's) transaction, overlays of relid follow the decision.
+void FollowMergeDecision(Oid relid, MergeDecision decision);
+
 // What the latest acquisition for relid in this backend did, for EXPLAIN; nullptr before the first one. reads counts
 // acquisitions since ResetOverlayReports.
 struct OverlayReport {

@@ -31,6 +31,7 @@ struct PendingVisit {
   const char *recompute_reason;
   int64 records;
   Size memory_limit;
+  MergeDecision decision;
 };
 
 bool SeenBefore(const PendingVisit *visit, const LogRecord *record) {
@@ -66,7 +67,7 @@ void VisitRecord(const LogRecord *record, void *argument) {
   if (built->delta == nullptr)
     built->delta = built->operations->begin(&built->overlay, visit->rel, visit->stream, visit->for_fold);
   built->operations->apply(built->delta, record);
-  if (visit->records % kRecordsPerMemoryCheck == 0 &&
+  if (visit->records % kRecordsPerMemoryCheck == 0 && visit->decision == MergeDecision::Own &&
       MemoryContextMemAllocated(built->overlay.context, true) > visit->memory_limit)
     visit->recompute_reason = "the pending changes exceed hash_mem";
 }
@@ -152,6 +153,12 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
     built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
   }
+  if (visit->recompute_reason != nullptr && visit->decision == MergeDecision::Merge)
+    ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+                    errmsg("could not merge stream table \"%s\" as the parallel leader did",
+                           RelationGetRelationName(visit->rel)),
+                    errdetail_internal("%s", visit->recompute_reason),
+                    errhint("Raise work_mem, or set max_parallel_workers_per_gather to 0.")));
   if (visit->recompute_reason != nullptr) Recompute(built, stream, snapshot, visit->for_fold, visit->recompute_reason);
   built->overlay.statistics.masked = built->overlay.masks_all ? -1 : static_cast<int64>(built->overlay.mask.count());
   built->overlay.statistics.added = built->overlay.additions.live;
@@ -168,7 +175,8 @@ void NoteSnapshot(BuiltOverlay *built, Snapshot snapshot, int64 own_sequence) {
 
 }  // namespace
 
-BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold) {
+BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold,
+                           MergeDecision decision) {
   const MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream overlay", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(context);
@@ -197,7 +205,12 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   visit.for_fold = for_fold;
   visit.own_xid = OwnTransactionId();
   visit.memory_limit = get_hash_memory_limit();
-  const char *why_not = WhyNotMergeable(built, stream);
+  visit.decision = decision;
+  const char *why_not = nullptr;
+  if (decision == MergeDecision::Recompute)
+    why_not = "the parallel leader recomputes";
+  else if (decision == MergeDecision::Own || built->frontier == nullptr)
+    why_not = WhyNotMergeable(built, stream);
   if (why_not != nullptr) {
     Recompute(built, stream, snapshot, for_fold, why_not);
     overlay->statistics.masked = -1;

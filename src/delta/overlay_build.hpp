@@ -27,8 +27,9 @@ struct BuiltOverlay {
   Delta *delta;  // nullptr until a change is pending
 };
 
-// Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin.
-BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold);
+// Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin. With a
+// decision other than Own the overlay merges or recomputes as told; XX000 when the strategy cannot merge after all.
+BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold, MergeDecision decision);
 
 // True when the overlay of an earlier snapshot can be brought up to snapshot instead of built anew.
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);

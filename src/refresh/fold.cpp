@@ -147,7 +147,7 @@ FoldResult RefreshStream(Oid relid) {
   if (!rebuild && base_unused) {
     // Nothing can be pending.
   } else if (!rebuild) {
-    built = BuildOverlay(rel, stream, snapshot, true);
+    built = BuildOverlay(rel, stream, snapshot, true, MergeDecision::Own);
     own_sequence = built->own_sequence;
   } else if (!SnapshotSeesCapture(stream, snapshot, !xact_snapshot)) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

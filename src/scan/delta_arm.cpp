@@ -210,14 +210,18 @@ void StartProbe(DeltaArmState *state) {
 
 // --- Execution ----------------------------------------------------------------------------------------------------
 
+void Resolve(DeltaArmState *state) {
+  ScanState *const scan = &state->node.ss;
+  state->overlay = OverlayForRead(scan->ss_currentRelation, scan->ps.state->es_snapshot);
+  state->resolved = true;
+}
+
 // The next addition, or the next one that may satisfy the hashed clauses.
 TupleTableSlot *NextAddition(ScanState *scan_state) {
   DeltaArmState *const state = AsState(reinterpret_cast<CustomScanState *>(scan_state));
   TupleTableSlot *const slot = scan_state->ss_ScanTupleSlot;
-  if (!state->resolved) {
-    state->overlay = OverlayForRead(scan_state->ss_currentRelation, scan_state->ps.state->es_snapshot);
-    state->resolved = true;
-  }
+  if (!state->resolved)
+    Resolve(state);
   if (state->overlay == nullptr)
     return ExecClearTuple(slot);
 
@@ -288,6 +292,25 @@ void ReScan(CustomScanState *node) {
   ExecScanReScan(&node->ss);
 }
 
+// The participants of a parallel scan must leave out the same base rows: the leader decides, before any of them starts.
+Size EstimateShared(CustomScanState *, ParallelContext *) {
+  return sizeof(MergeDecision);
+}
+
+void InitializeShared(CustomScanState *node, ParallelContext *, void *shared) {
+  DeltaArmState *const state = AsState(node);
+  if (!state->resolved)
+    Resolve(state);
+  *static_cast<MergeDecision *>(shared) = DecisionOf(state->overlay);
+}
+
+// A rescan has the same snapshot, and so the same decision.
+void ReinitializeShared(CustomScanState *, ParallelContext *, void *) {}
+
+void FollowShared(CustomScanState *node, shm_toc *, void *shared) {
+  FollowMergeDecision(RelationGetRelid(node->ss.ss_currentRelation), *static_cast<MergeDecision *>(shared));
+}
+
 void End(CustomScanState *node) {
   DeltaArmState *const state = AsState(node);
   AdditionsCursorEnd(&state->cursor);
@@ -314,13 +337,14 @@ Node *CreateState(CustomScan *) {
 
 }  // namespace
 
-Path *MakeDeltaArmPath(RelOptInfo *rel, const Path *base_path) {
+Path *MakeDeltaArmPath(RelOptInfo *rel, const Path *base_path, bool shared) {
   CustomPath *const path = makeNode(CustomPath);
   path->path.pathtype = T_CustomScan;
   path->path.parent = rel;
   path->path.pathtarget = rel->reltarget;
   path->path.param_info = base_path->param_info;
   path->path.parallel_safe = rel->consider_parallel;
+  path->path.parallel_aware = shared;  // still run by one participant only: the flag gives it shared memory
   path->path.rows = 1;
   path->path.total_cost = 10 * cpu_tuple_cost;
   path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
@@ -342,6 +366,10 @@ void RegisterDeltaArm() {
   exec_methods.ExecCustomScan = Callback<Exec>::Call;
   exec_methods.ReScanCustomScan = Callback<ReScan>::Call;
   exec_methods.EndCustomScan = Callback<End>::Call;
+  exec_methods.EstimateDSMCustomScan = Callback<EstimateShared>::Call;
+  exec_methods.InitializeDSMCustomScan = Callback<InitializeShared>::Call;
+  exec_methods.ReInitializeDSMCustomScan = Callback<ReinitializeShared>::Call;
+  exec_methods.InitializeWorkerCustomScan = Callback<FollowShared>::Call;
   exec_methods.ExplainCustomScan = Callback<Explain>::Call;
   RegisterCustomScanMethods(&scan_methods);
 }

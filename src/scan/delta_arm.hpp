@@ -9,8 +9,9 @@
 
 namespace pgstream {
 
-// A path over the additions of rel with the parameterization of base_path, which it stands beside.
-Path *MakeDeltaArmPath(RelOptInfo *rel, const Path *base_path);
+// A path over the additions of rel with the parameterization of base_path, which it stands beside. shared: that path is a
+// partial one, whose participants follow the leader's decision on how to merge.
+Path *MakeDeltaArmPath(RelOptInfo *rel, const Path *base_path, bool shared);
 
 // True for the plan node of such a path.
 bool IsDeltaArm(const Plan *plan);

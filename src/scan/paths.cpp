@@ -110,7 +110,7 @@ void MergeSerialPaths(PlannerInfo *root, RelOptInfo *rel) {
     path = AvoidIndexOnly(root, path);
     if (path == nullptr)
       continue;
-    Path *const arm = MakeDeltaArmPath(rel, path);
+    Path *const arm = MakeDeltaArmPath(rel, path, false);
     if (path->pathkeys != NIL && path->param_info == nullptr) {
       add_path(rel, &create_merge_append_path(root, rel, list_make2(path, arm), path->pathkeys, nullptr)->path);
     } else {
@@ -129,7 +129,7 @@ void MergePartialPaths(PlannerInfo *root, RelOptInfo *rel) {
     Path *const path = AvoidIndexOnly(root, static_cast<Path *>(lfirst(cell)));
     if (path == nullptr)
       continue;
-    Path *const arm = MakeDeltaArmPath(rel, path);
+    Path *const arm = MakeDeltaArmPath(rel, path, true);
     add_partial_path(rel, &create_append_path(root, rel, list_make1(arm), list_make1(path), NIL, nullptr,
                                               path->parallel_workers, true, -1)
                                ->path);
