@@ -1,0 +1,314 @@
+"""Random defining queries, each with the strategy that must maintain it.
+
+Promises: the text of every result row is determined by the query: no aggregate whose value depends on input order, no
+tie under LIMIT, no float sum of inexact values. Refuses: volatile functions and anything a snapshot does not determine.
+"""
+
+ROWS, GROUPS, RECOMPUTE, ALWAYS = 'algebraic (rows)', 'algebraic (groups)', 'recompute', 'recompute on every read'
+
+
+class Output:
+    """A column of a stream table: what a reader may do with it."""
+
+    def __init__(self, expr, equal=True, order=True, index=True):
+        self.expr, self.equal, self.order, self.index = expr, equal, order, index
+        self.name = None
+
+
+class Query:
+    def __init__(self, sql, strategy, outputs, sources, one_row=False):
+        self.sql = sql
+        self.strategy = strategy
+        self.outputs = outputs
+        self.sources = sources
+        self.one_row = one_row  # an empty source still gives one row
+
+
+def of(col, expr, index=None):
+    k = col.kind
+    return Output(expr, k.equal, k.order, k.index if index is None else index)
+
+
+# --- expressions over one row --------------------------------------------------------------------------------------
+
+def condition(rng, src, depth=0):
+    """An immutable condition over a source's columns; may be NULL for a row."""
+    if depth < 2 and rng.random() < 0.25:
+        return '(%s %s %s)' % (condition(rng, src, depth + 1), rng.choice(['AND', 'OR']), condition(rng, src, depth + 1))
+    if depth < 2 and rng.random() < 0.08:
+        return '(NOT %s)' % condition(rng, src, depth + 1)
+    c = rng.choice(src.columns)
+    n, k = c.name, c.kind
+    options = ['%s IS NULL' % n, '%s IS NOT NULL' % n, 'id %% 3 = %d' % rng.randrange(3), 'id > %d' % rng.randrange(60)]
+    if k.equal:
+        options += ['%s = %s' % (n, c.typed(rng)), '%s <> %s' % (n, c.typed(rng)),
+                    '%s IN (%s, %s)' % (n, c.typed(rng), c.typed(rng)), '%s IS DISTINCT FROM %s' % (n, c.typed(rng))]
+    if k.order:
+        options += ['%s %s %s' % (n, rng.choice(['<', '>=', '<=', '>']), c.typed(rng))] * 2
+    if k.name in ('text', 'long'):
+        options += ["%s LIKE '%%a%%'" % n, 'length(%s) > 3' % n, "%s ~ '^[a-z]'" % n]
+    if k.name == 'bool':
+        options += [n, 'NOT %s' % n, '%s IS NOT TRUE' % n] * 2
+    if k.name == 'intarray':
+        options += ['1 = ANY (%s)' % n, '%s @> ARRAY[1]' % n]
+    if k.name == 'jsonb':
+        options += ["%s ? 'a'" % n, "%s -> 'a' IS NOT NULL" % n]
+    return rng.choice(options)
+
+
+def expressions(rng, src, col):
+    """Outputs that a projection or a group key may compute from a column: immutable, one text per value."""
+    n, k = col.name, col.kind
+    found = [of(col, n)] * 4
+    if k.equal:
+        found += [Output('%s IS NULL' % n), of(col, 'coalesce(%s, %s)' % (n, col.typed(rng)))]
+    else:
+        found = [Output('%s IS NULL' % n)]
+    if k.name == 'int':
+        found += [Output('%s %% 3' % n), Output('%s / 7' % n), Output('(%s > 1)' % n), Output('%s::numeric / 4' % n),
+                  Output('CASE WHEN %s > 0 THEN 1 WHEN %s < 0 THEN -1 ELSE 0 END' % (n, n)), Output('-%s' % n)]
+    elif k.name in ('num', 'mixed'):
+        found += [Output('trim_scale(%s)' % n), Output('round(%s, 1)' % n), Output('%s.twice(trim_scale(%s))' % (src.schema, n)),
+                  Output("(%s = 'NaN')" % n)]
+    elif k.name in ('text', 'long'):
+        found += [Output('length(%s)' % n), Output('substr(%s, 1, 2)' % n), Output('md5(%s)' % n),
+                  Output('%s.label(substr(%s, 1, 5))' % (src.schema, n)), Output("upper(left(%s, 3)) || '!'" % n)]
+        if k.name == 'text':
+            found += [Output("%s || '-' || coalesce(%s, '?')" % (n, n))]
+    elif k.name == 'bool':
+        found += [Output('NOT %s' % n), Output('%s::text' % n)]
+    elif k.name == 'timestamp':
+        found += [Output("date_trunc('month', %s)" % n), Output('%s::date' % n)]
+    elif k.name == 'date':
+        found += [Output('%s > DATE \'2024-01-10\'' % n), Output('%s::timestamp' % n)]
+    elif k.name == 'intarray':
+        found += [Output('%s[1]' % n), Output('cardinality(%s)' % n), Output('%s || 9' % n, index=False)]
+    elif k.name == 'jsonb':
+        found += [Output("%s ->> 'a'" % n), Output("%s -> 'a'" % n, index=False), Output("jsonb_typeof(%s)" % n)]
+    elif k.name == 'enum':
+        found += [Output("%s >= 'ok'" % n)]
+    elif k.name == 'composite':
+        found += [Output('(%s).x' % n), Output('(%s).y' % n)]
+    elif k.name == 'float':
+        found += [Output('%s * 2' % n)]
+    return found
+
+
+def projection(rng, src):
+    """An output of a query without DISTINCT: text need not be unique per value."""
+    c = rng.choice(src.columns)
+    roll = rng.random()
+    if roll < 0.45:
+        return of(c, c.name)
+    if roll < 0.55:
+        return Output('id')
+    if roll < 0.62:
+        return rng.choice([Output("'const'::text"), Output('NULL::integer'), Output('42'), Output('1.50'), Output('true')])
+    return rng.choice(expressions(rng, src, c))
+
+
+def key(rng, src):
+    while True:
+        c = rng.choice(src.columns)
+        if rng.random() < 0.12:
+            return Output('id %% %d' % rng.choice([2, 5, 10]))
+        o = rng.choice(expressions(rng, src, c))
+        if o.equal:
+            return o
+
+
+def name_outputs(outputs):
+    for i, o in enumerate(outputs):
+        o.name = 'o%d' % (i + 1)
+    return ', '.join('%s AS %s' % (o.expr, o.name) for o in outputs)
+
+
+# --- aggregates ----------------------------------------------------------------------------------------------------
+
+def aggregate(rng, src):
+    """One aggregate with an optional FILTER; its value does not depend on the order of its input."""
+    s = src.schema
+    c = rng.choice(src.columns)
+    n, k = c.name, c.kind
+    long = dict(index=False)
+    found = [('count(*)', {}), ('count(%s)' % n, {})]
+    if k.equal and k.order:
+        found += [('count(DISTINCT %s)' % n, {})]
+        if k.name not in ('bool', 'uuid', 'jsonb', 'bytea', 'composite', 'range', 'bit'):
+            found += [('min(%s)' % n, dict(index=k.index)), ('max(%s)' % n, dict(index=k.index))] * 2
+            found += [('percentile_disc(0.5) WITHIN GROUP (ORDER BY %s)' % n, dict(index=k.index)),
+                      ('mode() WITHIN GROUP (ORDER BY %s)' % n, dict(index=k.index))]
+        if k.name in ('int', 'num', 'text', 'long', 'bool', 'float'):  # their casts to text are immutable
+            found += [("string_agg(%s::text, ',' ORDER BY %s)" % (n, n), long)]
+        if k.name not in ('intarray', 'textarray'):
+            found += [('array_agg(%s ORDER BY %s)' % (n, n), long), ('array_agg(DISTINCT %s)' % n, long)]
+    if k.name in ('int', 'num', 'mixed'):
+        fair = ['sum', 'avg', 'sum', 'avg', 'variance', 'var_pop', 'var_samp', 'stddev', 'stddev_pop', 'stddev_samp']
+        found += [('%s(%s)' % (f, n), {}) for f in fair] * 2
+        if k.name != 'mixed':
+            found += [('sum(DISTINCT %s)' % n, {})]
+    if k.name == 'int':
+        found += [('%s(%s)' % (f, n), {}) for f in ('bit_and', 'bit_or', 'bit_xor')]
+        found += [('%s.own_sum(%s %% 100000)' % (s, n), {}), ('%s.own_list(%s)' % (s, n), long), ('avg(%s::numeric / 8)' % n, {}),
+                  ('sum(%s) - min(%s)' % (n, n), {}), ('bool_or(%s > 2)' % n, {})]
+    if k.name == 'domain':
+        found += [('sum(%s)' % n, {}), ('max(%s)' % n, {})]
+    if k.name == 'bool':
+        found += [('%s(%s)' % (f, n), {}) for f in ('bool_and', 'bool_or', 'every')] * 2
+    if k.name == 'interval':
+        found += [('sum(%s)' % n, {}), ('avg(%s)' % n, {})] * 2
+    if k.name == 'money':
+        found += [('sum(%s)' % n, {})] * 3
+    if k.name == 'float':
+        found += [('sum(%s)' % n, {}), ('avg(%s)' % n, {})] * 2
+    if k.name == 'bit':
+        found += [('bit_or(%s)' % n, dict(index=False)), ('bit_and(%s)' % n, dict(index=False))]
+    if k.name == 'text':
+        found += [("string_agg(%s, '/' ORDER BY %s DESC)" % (n, n), long),
+                  ("string_agg(DISTINCT %s, ',')" % n, long)]
+    expr, flags = rng.choice(found)
+    if rng.random() < 0.15 and expr.count('(') >= 1 and ' - ' not in expr:
+        expr = '%s FILTER (WHERE %s)' % (expr, condition(rng, src, 1))
+    return Output(expr, **flags)
+
+
+def over_aggregate(rng, src):
+    """An output of a grouped query: an aggregate or an expression over some."""
+    o = aggregate(rng, src)
+    ints = [c for c in src.columns if c.kind.name == 'int']
+    roll = rng.random()
+    if roll < 0.08:
+        return Output('count(*) * 2 + 1')
+    if roll < 0.14 and ints:
+        n = rng.choice(ints).name
+        return Output('coalesce(sum(%s), 0)' % n)
+    if roll < 0.19 and ints:
+        n = rng.choice(ints).name
+        return Output('round(avg(%s), 2)' % n)
+    if roll < 0.23:
+        return Output("'n=' || count(*)::text")
+    return o
+
+
+def having(rng, src):
+    ints = [c.name for c in src.columns if c.kind.name == 'int']
+    options = ['count(*) > %d' % rng.randrange(1, 4), 'count(*) %% 2 = %d' % rng.randrange(2),
+               'count(%s) < 5' % rng.choice(src.columns).name]
+    if ints:
+        options += ['sum(%s) > 2' % rng.choice(ints), 'max(%s) >= 3' % rng.choice(ints),
+                    'coalesce(avg(%s), 0) <> 1' % rng.choice(ints), 'bool_or(%s > 0)' % rng.choice(ints)]
+    return rng.choice(options)
+
+
+# --- queries of the maintained class ---------------------------------------------------------------------------------
+
+def where(rng, src, chance=0.5):
+    return ' WHERE ' + condition(rng, src) if rng.random() < chance else ''
+
+
+def rows_query(rng, src):
+    outputs = [projection(rng, src) for _ in range(rng.choice([1, 1, 2, 3, 4, 6]))]
+    return Query('SELECT %s FROM %s%s' % (name_outputs(outputs), src.name, where(rng, src, 0.6)), ROWS, outputs, [src])
+
+
+def groups_query(rng, src):
+    roll = rng.random()
+    if roll < 0.14:
+        outputs = [key(rng, src) for _ in range(rng.choice([1, 1, 2, 3]))]
+        return Query('SELECT DISTINCT %s FROM %s%s' % (name_outputs(outputs), src.name, where(rng, src)), GROUPS, outputs,
+                     [src])
+    if roll < 0.30:
+        outputs = [over_aggregate(rng, src) for _ in range(rng.choice([1, 2, 4, 7]))]
+        sql = 'SELECT %s FROM %s%s' % (name_outputs(outputs), src.name, where(rng, src))
+        has = rng.random() < 0.2
+        if has:
+            sql += ' HAVING ' + having(rng, src)
+        return Query(sql, GROUPS, outputs, [src], one_row=not has)
+    keys = [key(rng, src) for _ in range(rng.choice([1, 1, 1, 2, 2, 3]))]
+    shown = [k for k in keys if rng.random() < 0.85]
+    outputs = shown + [over_aggregate(rng, src) for _ in range(rng.choice([0, 1, 1, 2, 3, 6]))]
+    if not outputs:
+        outputs = [Output('count(*)')]
+    rng.shuffle(outputs)
+    outputs = [Output(o.expr, o.equal, o.order, o.index) for o in outputs]
+    sql = 'SELECT %s FROM %s%s GROUP BY %s' % (name_outputs(outputs), src.name, where(rng, src),
+                                               ', '.join('(%s)' % k.expr for k in keys))
+    if rng.random() < 0.3:
+        sql += ' HAVING ' + having(rng, src)
+    # A group is found by its key's columns: one that shows nowhere cannot be.
+    hidden = [k for k in keys if k.expr not in [o.expr for o in outputs]]
+    return Query(sql, RECOMPUTE if hidden else GROUPS, outputs, [src])
+
+
+# --- queries that are recomputed -------------------------------------------------------------------------------------
+
+def recompute_query(rng, sources):
+    a, b = rng.choice(sources), rng.choice(sources)
+    s1, s2 = rng.choice(a.columns), rng.choice(b.columns)
+    ka = rng.choice([c for c in a.columns if c.kind.equal] + [a.id])
+    choice = rng.randrange(13)
+    both = [a, b]
+    if choice == 0:
+        outputs = [of(s1, 'a.%s' % s1.name), of(s2, 'b.%s' % s2.name), Output('a.id')]
+        text = 'FROM %s a JOIN %s b ON a.id = b.id + %d' % (a.name, b.name, rng.randrange(3))
+    elif choice == 1:
+        outputs = [Output('a.id'), of(s2, 'b.%s' % s2.name), Output('b.id IS NULL')]
+        text = 'FROM %s a LEFT JOIN %s b ON a.id %% 7 = b.id' % (a.name, b.name)
+    elif choice == 2:
+        outputs = [Output('a.id %% %d' % 4), Output('count(*)'), Output('count(b.id)')]
+        text = 'FROM %s a LEFT JOIN %s b ON a.id = b.id GROUP BY 1' % (a.name, b.name)
+    elif choice == 3:
+        outputs = [Output('id'), Output('count(*) OVER (PARTITION BY %s)' % ka.name), Output('rank() OVER (ORDER BY id %% 5)')]
+        text, both = 'FROM %s' % a.name, [a]
+    elif choice == 4:
+        outputs = [of(s1, s1.name), Output('id')]
+        text = 'FROM %s a WHERE %sEXISTS (SELECT 1 FROM %s b WHERE b.id = a.id + 1)' % (
+            a.name, rng.choice(['', 'NOT ']), b.name)
+    elif choice == 5:
+        outputs = [Output('id'), Output('(SELECT count(*) FROM %s b WHERE b.id <= a.id)' % b.name)]
+        text = 'FROM %s a' % a.name
+    elif choice == 6:
+        outputs, both = [Output('id')], [a]
+        text = 'FROM %s ORDER BY id %s LIMIT %d' % (a.name, rng.choice(['', 'DESC']), rng.randrange(1, 8))
+    elif choice == 7:
+        outputs = [Output('id')]
+        return Query('SELECT id AS o1 FROM %s %s SELECT id FROM %s WHERE id %% 2 = 0' % (
+            a.name, rng.choice(['UNION ALL', 'UNION', 'EXCEPT', 'INTERSECT ALL']), b.name), RECOMPUTE,
+            named(outputs), [a, b])
+    elif choice == 8:
+        outputs, both = [Output('id %% %d' % 3), Output('id %% %d' % 2), Output('count(*)')], [a]
+        text = 'FROM %s GROUP BY GROUPING SETS ((1), (1, 2), ())' % a.name
+    elif choice == 9:
+        outputs = [Output('id %% %d' % 4), Output('max(id)')]
+        text = 'FROM %s WHERE id NOT IN (SELECT id FROM %s WHERE id %% 3 = 0) GROUP BY 1' % (a.name, b.name)
+    elif choice == 10:
+        outputs, both = [Output('n'), Output('(SELECT count(*) FROM %s WHERE id %% 5 = n)' % a.name)], [a]
+        text = 'FROM generate_series(0, 4) n'
+    elif choice == 11:
+        outputs, both = [Output('DISTINCT id %% %d' % 6, index=True), Output('count(*)')], [a]
+        text = 'FROM %s GROUP BY id %% 3, id %% 6' % a.name
+    else:
+        outputs = [Output('id')]
+        return Query('WITH RECURSIVE r AS (SELECT id FROM %s WHERE id %% 5 = 0 UNION SELECT b.id FROM r, %s b '
+                     'WHERE b.id = r.id + 1) SELECT id AS o1 FROM r' % (a.name, b.name), RECOMPUTE, named(outputs), [a, b])
+    return Query('SELECT %s %s' % (name_outputs(outputs), text), RECOMPUTE, outputs, both)
+
+
+def named(outputs):
+    name_outputs(outputs)
+    return outputs
+
+
+def random_query(rng, sources, kinds=(0.3, 0.8)):
+    """A query over the sources: rows, groups or recompute by the two thresholds."""
+    roll = rng.random()
+    src = rng.choice(sources)
+    if roll < kinds[0]:
+        query = rows_query(rng, src)
+    elif roll < kinds[1]:
+        query = groups_query(rng, src)
+    else:
+        query = recompute_query(rng, sources)
+    if any(not s.captured for s in query.sources):
+        query.strategy = ALWAYS
+    return query

@@ -1,0 +1,92 @@
+"""Sessions that remember every statement, so that a failing seed can be told and replayed.
+
+Promises: a history in order of execution, as SQL that psql takes (a second session's statements as comments, for psql
+has one). Refuses: to retry anything.
+"""
+
+import io
+
+import psycopg2
+
+
+class Failure(Exception):
+    """The oracle found something: a wrong answer, an unexpected error, something left behind."""
+
+
+class History:
+    def __init__(self, verbose):
+        self.lines = []
+        self.verbose = verbose
+
+    def add(self, line):
+        self.lines.append(line)
+        if self.verbose:
+            print(line, flush=True)
+
+
+class Session:
+    def __init__(self, name, dsn, history):
+        self.name = name
+        self.history = history
+        self.connection = psycopg2.connect(dsn + " application_name='oracle %s'" % name)
+        self.connection.autocommit = True
+        self.cursor = self.connection.cursor()
+
+    def note(self, text):
+        self.history.add('-- ' + text)
+
+    def record(self, sql):
+        text = sql.rstrip(';') + ';'
+        if self.name != 's1':
+            text = '\n'.join('-- [%s] %s' % (self.name, line) for line in text.split('\n'))
+        self.history.add(text)
+
+    def run(self, sql, allow=()):
+        """Executes one statement, returns its rows (None without a result). SQLSTATEs in allow return the error."""
+        self.record(sql)
+        try:
+            self.cursor.execute(sql)
+        except psycopg2.Error as error:
+            if error.pgcode is not None and error.pgcode in allow:
+                self.note('failed as it may: %s' % error.pgcode)
+                return error
+            raise Failure('%s: unexpected error %s: %s\nin: %s' % (self.name, error.pgcode, str(error).strip(), sql))
+        return self.cursor.fetchall() if self.cursor.description is not None else None
+
+    def value(self, sql):
+        return self.run(sql)[0][0]
+
+    def copy_in(self, target, rows):
+        """COPY target FROM stdin with rows of text fields (None is NULL)."""
+        def field(value):
+            if value is None:
+                return '\\N'
+            return value.replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n')
+        data = ''.join('\t'.join(field(v) for v in row) + '\n' for row in rows)
+        self.record('COPY %s FROM stdin' % target)
+        if self.name == 's1':
+            self.history.add(data + '\\.')
+        try:
+            self.cursor.copy_expert('COPY %s FROM stdin' % target, io.StringIO(data))
+        except psycopg2.Error as error:
+            raise Failure('unexpected error %s: %s\nin: COPY %s' % (error.pgcode, error, target))
+
+    def copy_out(self, what):
+        """The lines of COPY what TO stdout, sorted."""
+        out = io.StringIO()
+        sql = 'COPY %s TO stdout' % what
+        self.record(sql)
+        try:
+            self.cursor.copy_expert(sql, out)
+        except psycopg2.Error as error:
+            raise Failure('unexpected error %s: %s\nin: %s' % (error.pgcode, error, sql))
+        return sorted(out.getvalue().split('\n'))
+
+    def in_transaction(self):
+        return self.connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
+
+    def close(self):
+        try:
+            self.connection.close()
+        except psycopg2.Error:
+            pass

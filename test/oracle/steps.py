@@ -1,0 +1,281 @@
+"""The random steps of a scenario: writes, folds, transactions, savepoints, a second session.
+
+Promises: a check after every step, in whatever transaction state it leaves. Refuses: steps that would wait for the
+other session, which the driver, being one thread, could never let go on.
+"""
+
+import checks
+import writes
+from session import Failure
+from writes import insert  # noqa: F401 (scenario uses it)
+
+SETTINGS = [
+    'enable_seqscan = off', 'enable_seqscan = on', 'enable_indexscan = off', 'enable_indexscan = on',
+    'enable_bitmapscan = off', 'enable_bitmapscan = on', 'enable_indexonlyscan = off', 'enable_indexonlyscan = on',
+    'enable_hashagg = off', 'enable_hashagg = on', 'enable_hashjoin = off', 'enable_hashjoin = on',
+    'enable_mergejoin = off', 'enable_nestloop = off', 'enable_nestloop = on', 'enable_sort = off', 'enable_sort = on',
+    "work_mem = '64kB'", "work_mem = '4MB'", 'plan_cache_mode = force_generic_plan', 'plan_cache_mode = auto',
+    'PARALLEL', 'PARALLEL', 'SERIAL', 'RESET',
+]
+
+
+class Transaction:
+    """An open transaction of the first session: what a rollback must restore."""
+
+    def __init__(self, sc, isolation):
+        self.isolation = isolation
+        self.saved = [('', list(sc.tables))]  # (savepoint, tables at that moment)
+        self.folded = False
+        self.exclusive = False  # holds a lock that stops the second session
+
+
+def step(sc):
+    rng = sc.rng
+    inside = sc.transaction
+    second_open = sc.second is not None and sc.second.in_transaction()
+    options = [(write, 30), (refresh, 10), (setting, 4)]
+    if inside is None:
+        options += [(begin, 14), (vacuum, 3), (strategy, 4), (two_phase, 4)]
+        if not second_open:
+            options += [(drop, 1)]
+    else:
+        options += [(end_transaction, 8), (savepoint, 8), (failing, 3)]
+        if len(inside.saved) > 1:
+            options += [(rollback_to, 10), (release, 3)]
+    if not second_open and len(sc.tables) < 8:
+        options += [(create, 3)]
+    if inside is None or not inside.exclusive:
+        options += [(second, 14)]
+    chosen = rng.choices([o[0] for o in options], [o[1] for o in options])[0]
+    chosen(sc)
+    sc.check('after step ' + chosen.__name__.strip('_'))
+
+
+def write(sc):
+    second_open = sc.second is not None and sc.second.in_transaction()
+    kind = writes.write(sc, may_truncate=not second_open)
+    if sc.transaction is not None and kind == 'truncate':
+        sc.transaction.exclusive = True
+
+
+def setting(sc):
+    rng = sc.rng
+    s = rng.choice(SETTINGS)
+    if s == 'PARALLEL':
+        # the setting's name before and since 16
+        name = 'debug_parallel_query' if sc.first.connection.server_version >= 160000 else 'force_parallel_mode'
+        for one in ('parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0',
+                    'min_parallel_index_scan_size = 0', '%s = %s' % (name, rng.choice(['on', 'off', 'regress']))):
+            sc.first.run('SET ' + one)
+    elif s == 'SERIAL':
+        sc.first.run('SET max_parallel_workers_per_gather = 0')
+    elif s == 'RESET':
+        for one in ('enable_seqscan', 'enable_nestloop', 'enable_hashjoin', 'enable_mergejoin', 'parallel_setup_cost',
+                    'max_parallel_workers_per_gather', 'enable_indexscan', 'enable_bitmapscan'):
+            sc.first.run('RESET ' + one)
+    else:
+        sc.first.run('SET ' + s)
+
+
+# --- folds ---------------------------------------------------------------------------------------------------------
+
+def refresh(sc):
+    if not sc.tables:
+        return
+    for table in sc.rng.sample(sc.tables, sc.rng.choice([1, 1, len(sc.tables)])):
+        if not refresh_one(sc, table):
+            return
+
+
+def refresh_one(sc, table):
+    """Folds one table; under an older snapshot the server may answer 40001. False: the transaction is gone."""
+    t = sc.transaction
+    allow = ('40001',) if t is not None and t.isolation != 'READ COMMITTED' else ()
+    error = sc.first.run("SELECT pgstream.refresh_stream_table('%s')" % table.name, allow=allow)
+    if isinstance(error, Exception):
+        undo_all(sc)
+        return False
+    if t is not None:
+        t.folded = True
+    return True
+
+
+# --- transactions --------------------------------------------------------------------------------------------------
+
+def begin(sc):
+    isolation = sc.rng.choice(['READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'])
+    sc.first.run('BEGIN ISOLATION LEVEL %s' % isolation)
+    sc.transaction = Transaction(sc, isolation)
+    if sc.rng.random() < 0.7:
+        write(sc)
+
+
+def end_transaction(sc):
+    if sc.rng.random() < 0.35:
+        undo_all(sc)
+    else:
+        sc.first.run('COMMIT')
+        sc.transaction = None
+
+
+def undo_all(sc):
+    sc.first.run('ROLLBACK')
+    sc.tables = sc.transaction.saved[0][1]
+    sc.transaction = None
+
+
+def savepoint(sc):
+    name = 'p%d' % len(sc.transaction.saved)
+    sc.first.run('SAVEPOINT %s' % name)
+    sc.transaction.saved.append((name, list(sc.tables)))
+
+
+def rollback_to(sc):
+    saved = sc.transaction.saved
+    i = sc.rng.randrange(1, len(saved))
+    sc.first.run('ROLLBACK TO %s' % saved[i][0])
+    sc.tables = list(saved[i][1])
+    del saved[i + 1:]
+
+
+def release(sc):
+    saved = sc.transaction.saved
+    i = sc.rng.randrange(1, len(saved))
+    sc.first.run('RELEASE %s' % saved[i][0])
+    del saved[i:]
+
+
+def failing(sc):
+    """A statement that fails after it changed rows, undone to a savepoint."""
+    savepoint(sc)
+    name, tables = sc.transaction.saved[-1]
+    source = sc.rng.choice(sc.sources)
+    if sc.rng.random() < 0.5:
+        writes.write(sc, may_truncate=False)
+    sc.first.run('UPDATE %s SET id = id WHERE id / (id %% 2) > 0' % source.name, allow=('22012',))
+    sc.first.run('ROLLBACK TO %s' % name)
+    sc.tables = list(tables)
+
+
+def finish_transactions(sc):
+    if sc.transaction is not None:
+        end_transaction(sc)
+    if sc.second is not None:
+        if sc.second.in_transaction():
+            sc.second.run(sc.rng.choice(['COMMIT', 'ROLLBACK']))
+        sc.check('after the second session ended')
+
+
+def two_phase(sc):
+    """Writes and folds in a prepared transaction, which others must not see before it commits."""
+    rng = sc.rng
+    if not sc.two_phase:
+        return
+    s = sc.first
+    s.run('BEGIN')
+    folded = set()
+    for _ in range(rng.choice([1, 2])):
+        sources = [x for x in sc.sources if not getattr(x, 'foreign', None)]
+        insert(sc, s, rng.choice(sources), rng.choice([1, 5]))
+    if rng.random() < 0.3 and sc.tables:
+        table = rng.choice(sc.tables)
+        s.run("SELECT pgstream.refresh_stream_table('%s')" % table.name)
+        folded.add(table)
+        if rng.random() < 0.5:
+            insert(sc, s, rng.choice(sources), 1)
+    sc.check('before PREPARE TRANSACTION')
+    gid = 'oracle_%d_%d' % (sc.seed, sc.next_id)
+    s.run("PREPARE TRANSACTION '%s'" % gid)
+    sc.prepared_gid = gid
+    sc.check('after PREPARE TRANSACTION')
+    insert(sc, s, rng.choice(sources), 1)
+    for table in sc.tables:
+        if table not in folded and rng.random() < 0.5:
+            s.run("SELECT pgstream.refresh_stream_table('%s')" % table.name)
+    sc.check('beside a prepared transaction')
+    s.run("%s PREPARED '%s'" % (rng.choice(['COMMIT', 'COMMIT', 'ROLLBACK']), gid))
+    sc.prepared_gid = None
+
+
+# --- stream tables -------------------------------------------------------------------------------------------------
+
+def create(sc):
+    sc.create_table()
+    if sc.transaction is not None:
+        sc.transaction.exclusive = True
+
+
+def drop(sc):
+    if sc.tables:
+        table = sc.rng.choice(sc.tables)
+        sc.first.run('DROP TABLE %s' % table.name)
+        sc.tables.remove(table)
+
+
+def vacuum(sc):
+    rng = sc.rng
+    if sc.second is not None and sc.second.in_transaction() and rng.random() < 0.5:
+        return
+    names = [t.name for t in sc.tables] + [s.name for s in sc.sources]
+    sc.first.run('VACUUM%s %s' % (rng.choice(['', ' (ANALYZE)', ' (FREEZE)']), rng.choice(names)))
+
+
+def strategy(sc):
+    """A small change must be answered by the strategy promised, not by a silent recompute."""
+    rng = sc.rng
+    if not sc.tables or (sc.second is not None and sc.second.in_transaction()):
+        return
+    table = rng.choice(sc.tables)
+    sources = [s for s in table.query.sources if not getattr(s, 'foreign', None)]
+    if not sources:
+        return
+    sc.first.run("SELECT pgstream.refresh_stream_table('%s')" % table.name)
+    source = rng.choice(sources)
+    insert(sc, sc.first, source, rng.choice([1, 3]))
+    if rng.random() < 0.5:
+        sc.first.run('DELETE FROM %s WHERE id = (SELECT max(id) FROM %s)' % (source.name, source.name))
+    checks.strategy_used(sc.first, table)
+
+
+# --- the second session --------------------------------------------------------------------------------------------
+
+def second(sc):
+    """The other session: reads under an old snapshot, or writes rows of its own and stays open across folds."""
+    rng = sc.rng
+    if sc.second is None:
+        sc.second = sc.session('s2')
+    s = sc.second
+    if s.in_transaction():
+        roll = rng.random()
+        if roll < 0.4:
+            if sc.second_writes:
+                writes.insert_second(sc, rng.choice(sc.second_sources()))
+        elif roll < 0.7:
+            s.run(rng.choice(['COMMIT', 'COMMIT', 'ROLLBACK']))
+        elif not sc.second_writes:
+            for table in sc.committed():
+                content(sc, table)
+        return
+    roll = rng.random()
+    if roll < 0.25:
+        s.run('BEGIN ISOLATION LEVEL REPEATABLE READ')
+        sc.second_writes = False
+        sc.contents = {}
+        for table in sc.committed():
+            content(sc, table)
+    elif roll < 0.65:
+        s.run('BEGIN ISOLATION LEVEL %s' % rng.choice(['READ COMMITTED', 'READ COMMITTED', 'REPEATABLE READ']))
+        sc.second_writes = True
+        writes.insert_second(sc, rng.choice(sc.second_sources()))
+    elif roll < 0.85:
+        writes.insert_second(sc, rng.choice(sc.second_sources()))
+    elif sc.committed() and (sc.transaction is None or not sc.transaction.folded):
+        s.run("SELECT pgstream.refresh_stream_table('%s')" % rng.choice(sc.committed()).name)
+
+
+def content(sc, table):
+    """Under a kept snapshot a stream table never changes, whatever is folded and reclaimed."""
+    digest = sc.second.value("SELECT md5(string_agg(x::text, '|' ORDER BY x::text COLLATE \"C\")) FROM %s x" % table.name)
+    before = sc.contents.setdefault(table.name, digest)
+    if before != digest:
+        raise Failure('%s changed under one REPEATABLE READ snapshot\n  query: %s' % (table.name, table.query.sql))
