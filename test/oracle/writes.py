@@ -99,7 +99,7 @@ def upsert(sc, source):
     rows = ',\n  '.join(source.row(rng, i) for i in ids)
     c = rng.choice(source.columns)
     action = rng.choice(['DO NOTHING', 'DO UPDATE SET %s = EXCLUDED.%s' % (c.name, c.name),
-                         'DO UPDATE SET %s WHERE %s.id %% 2 = 0' % (assignments(rng, source), source.bare)])
+                         'DO UPDATE SET %s = %s WHERE %s.id %% 2 = 0' % (c.name, c.typed(rng), source.bare)])
     sc.first.run('INSERT INTO %s AS %s (%s) VALUES\n  %s\n  ON CONFLICT (id) %s' % (
         source.name, source.bare, ', '.join(source.insertable()), rows, action))
 
