@@ -5,6 +5,9 @@ except values read back for lookups, which the steps before determine.
 """
 
 import random
+import time
+
+import psycopg2
 
 import checks
 import queries
@@ -105,7 +108,15 @@ class Scenario:
         return [x for x in self.sources if not getattr(x, 'foreign', None)]
 
     def session(self, name):
-        s = Session(name, self.dsn, self.history)
+        for attempt in range(60):
+            try:
+                s = Session(name, self.dsn, self.history)
+                break
+            except psycopg2.OperationalError:
+                # Another seed made the server crash; it is that one's failure.
+                if attempt == 59:
+                    raise
+                time.sleep(0.5)
         s.prepared = set()
         self.sessions.append(s)
         for setting in ("statement_timeout = '120s'", "lock_timeout = '20s'", "client_min_messages = 'warning'",
