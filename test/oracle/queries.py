@@ -258,7 +258,7 @@ def recompute_query(rng, sources):
         outputs = [Output('a.id %% %d' % 4), Output('count(*)'), Output('count(b.id)')]
         text = 'FROM %s a LEFT JOIN %s b ON a.id = b.id GROUP BY 1' % (a.name, b.name)
     elif choice == 3:
-        outputs = [Output('id'), Output('count(*) OVER (PARTITION BY %s)' % ka.name), Output('rank() OVER (ORDER BY id %% 5)')]
+        outputs = [Output('id'), Output('count(*) OVER (PARTITION BY %s)' % ka.name), Output('rank() OVER (ORDER BY id % 5)')]
         text, both = 'FROM %s' % a.name, [a]
     elif choice == 4:
         outputs = [of(s1, s1.name), Output('id')]

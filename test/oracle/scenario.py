@@ -225,13 +225,13 @@ class Scenario:
         for table in self.tables:
             checks.compare(self.first, table, when)
             if rng.random() < 0.15:
-                checks.read_otherwise(rng, self.first, table)
+                checks.read_otherwise(rng, self.first, table, self.prepared_gid is None)
         if self.second is not None and (self.second.in_transaction() or rng.random() < 0.1):
             for table in [] if self.transaction is not None and self.transaction.exclusive else self.committed():
                 if rng.random() < 0.6:
                     checks.compare(self.second, table, when + ', in the second session')
                     if rng.random() < 0.1:
-                        checks.read_otherwise(rng, self.second, table)
+                        checks.read_otherwise(rng, self.second, table, False)
 
     def end(self):
         """Everything deleted: live empty; folded: empty; dropped: nothing left."""
