@@ -184,7 +184,7 @@ def two_phase(sc):
         if rng.random() < 0.5:
             insert(sc, s, rng.choice(sources), 1)
     sc.check('before PREPARE TRANSACTION')
-    gid = 'oracle_%d_%d' % (sc.seed, sc.next_id)
+    gid = '%s_%d_%d' % (sc.options.database, sc.seed, sc.next_id)
     s.run("PREPARE TRANSACTION '%s'" % gid)
     sc.prepared_gid = gid
     sc.check('after PREPARE TRANSACTION')
