@@ -48,11 +48,11 @@ SELECT is_empty('SELECT * FROM order_totals', 'TRUNCATE of the source shows at o
 INSERT INTO orders VALUES (1, 1, 1.10, 'again');
 SELECT results_eq('stream', 'query', 'and what comes after it');
 
-SELECT throws_ok('INSERT INTO order_totals VALUES (1, 1, 1)', NULL, NULL, 'no INSERT into a stream table');
-SELECT throws_ok('UPDATE order_totals SET total_amount = 0', NULL, NULL, 'no UPDATE of a stream table');
-SELECT throws_ok('DELETE FROM order_totals', NULL, NULL, 'no DELETE from a stream table');
-SELECT throws_ok('TRUNCATE order_totals', NULL, NULL, 'no TRUNCATE of a stream table');
-SELECT throws_ok($$ CREATE TABLE r USING pgstream AS SELECT random() AS r FROM orders $$, NULL, NULL,
+SELECT throws_ok('INSERT INTO order_totals VALUES (1, 1, 1)', '42809', 'cannot change stream table "order_totals"', 'no INSERT into a stream table');
+SELECT throws_ok('UPDATE order_totals SET total_amount = 0', '42809', 'cannot change stream table "order_totals"', 'no UPDATE of a stream table');
+SELECT throws_ok('DELETE FROM order_totals', '42809', 'cannot change stream table "order_totals"', 'no DELETE from a stream table');
+SELECT throws_ok('TRUNCATE order_totals', '0A000', 'cannot truncate a stream table', 'no TRUNCATE of a stream table');
+SELECT throws_ok($$ CREATE TABLE r USING pgstream AS SELECT random() AS r FROM orders $$, '0A000', NULL,
                  'no volatile functions in DIFFERENTIAL mode');
 SELECT lives_ok($$ SELECT pgstream.drop_stream_table('order_totals') $$, 'drop_stream_table');
 SELECT is((SELECT count(*) FROM pg_trigger WHERE tgrelid = 'orders'::regclass), 0::bigint, 'the source is as it was before');
