@@ -13,6 +13,10 @@ class Failure(Exception):
     """The oracle found something: a wrong answer, an unexpected error, something left behind."""
 
 
+class Serialization(Failure):
+    """A serialization failure: under SERIALIZABLE the server may always ask for another attempt."""
+
+
 class History:
     def __init__(self, verbose):
         self.lines = []
@@ -50,7 +54,8 @@ class Session:
             if error.pgcode is not None and error.pgcode in allow:
                 self.note('failed as it may: %s' % error.pgcode)
                 return error
-            raise Failure('%s: unexpected error %s: %s\nin: %s' % (self.name, error.pgcode, str(error).strip(), sql))
+            kind = Serialization if error.pgcode == '40001' else Failure
+            raise kind('%s: unexpected error %s: %s\nin: %s' % (self.name, error.pgcode, str(error).strip(), sql))
         return self.cursor.fetchall() if self.cursor.description is not None else None
 
     def value(self, sql):
