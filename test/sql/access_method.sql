@@ -3,7 +3,7 @@
 SET search_path = reads, public;
 SET max_parallel_workers_per_gather = 0;
 SELECT pgstream.refresh_stream_table('picked'), pgstream.refresh_stream_table('totals');
-CALL change();
+CALL change(12000);
 
 -- Cursors over the merging scan: the base first, additions after it, and back.
 CREATE FUNCTION walk(query text) RETURNS TABLE (forwards bigint, backwards bigint, mirrored boolean, turned boolean) LANGUAGE plpgsql AS $$

@@ -1,6 +1,6 @@
 -- Parallel plans: the delta arm runs in one participant, every participant leaves out what is masked.
 SET search_path = reads, public;
-CALL change();
+CALL change(11000);
 SET max_parallel_workers_per_gather = 2;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;

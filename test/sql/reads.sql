@@ -56,13 +56,14 @@ CREATE TABLE other (id int, tag text);
 INSERT INTO other SELECT i * 7, 'tag ' || i FROM generate_series(1, 800) i;
 VACUUM (ANALYZE) picked, totals, other, source;
 
-CREATE PROCEDURE change() LANGUAGE sql AS $$
-  INSERT INTO reads.source SELECT i, i % 101, i, 'new ' || i FROM generate_series(5001, 5120) i;
-  INSERT INTO reads.source VALUES (6001, NULL, NULL, NULL), (6002, NULL, 1.0, NULL);
+-- Changes of every kind; first: the ids from there on are free.
+CREATE PROCEDURE change(first int) LANGUAGE sql AS $$
+  INSERT INTO reads.source SELECT first + i, i % 101, i, 'new ' || i FROM generate_series(1, 120) i;
+  INSERT INTO reads.source VALUES (first + 201, NULL, NULL, NULL), (first + 202, NULL, 1.0, NULL);
   UPDATE reads.source SET val = val + 1, note = note || ' changed' WHERE id % 50 = 3;
   UPDATE reads.source SET grp = 7 WHERE id BETWEEN 1000 AND 1010;
-  DELETE FROM reads.source WHERE id % 70 = 1 OR grp = 42;
+  DELETE FROM reads.source WHERE id % 70 = (first / 1000) % 70 OR grp = 42;
 $$;
-CALL change();
+CALL change(5000);
 SELECT * FROM verify('SELECT * FROM {picked} s');
 SELECT * FROM verify('SELECT * FROM {totals} s');
