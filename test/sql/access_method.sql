@@ -107,7 +107,14 @@ INSERT INTO totals VALUES (1, 2, 3);
 INSERT INTO totals SELECT 1, 2, 3 WHERE false;
 UPDATE totals SET n = 0 WHERE false;
 DELETE FROM totals;
-MERGE INTO totals t USING other o ON o.id = t.grp WHEN MATCHED THEN DELETE;
+-- Before 17 core itself refuses MERGE because of the rule.
+DO $$
+BEGIN
+  MERGE INTO reads.totals t USING reads.other o ON o.id = t.grp WHEN MATCHED THEN DELETE;
+  RAISE INFO 'merged';
+EXCEPTION WHEN wrong_object_type OR feature_not_supported THEN
+  RAISE INFO 'refused';
+END $$;
 WITH gone AS (DELETE FROM totals RETURNING *) SELECT count(*) FROM gone;
 COPY totals FROM STDIN;
 \.

@@ -34,7 +34,7 @@ INSERT INTO source SELECT i, 1, 1, 'many' FROM generate_series(9101, 9140) i;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_material = off;
-SELECT explained('ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF', 'SELECT count(s.id) FROM generate_series(9099, 9104) g JOIN picked s ON s.id = g');
+SELECT explained('ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF', 'SELECT count(s.id) FROM generate_series(9101, 9104) g JOIN picked s ON s.id = g');
 RESET enable_hashjoin;
 RESET enable_mergejoin;
 RESET enable_material;
