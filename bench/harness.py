@@ -1,0 +1,153 @@
+"""What the parts of the bench share: connections, interleaved timings, and the report.
+
+It promises that figures compared with each other come from interleaved runs (the order rotates from round to round),
+that a ratio is the median of the rounds' own ratios, and that every bar is printed with what was measured.
+"""
+
+import os
+import re
+import statistics
+import subprocess
+import time
+
+import psycopg2
+
+
+class Server:
+    """The scratch server that PGHOST, PGPORT and PGUSER name."""
+
+    def __init__(self, bindir, scratch):
+        self.bindir = bindir
+        self.scratch = scratch
+
+    def connect(self, database="bench"):
+        connection = psycopg2.connect(dbname=database)
+        connection.autocommit = True
+        return Session(connection)
+
+    def pgbench(self, script, clients, seconds, database="bench"):
+        """Transactions per second of a script run by prepared statements."""
+        path = os.path.join(self.scratch, "script.sql")
+        with open(path, "w") as file:
+            file.write(script)
+        command = [os.path.join(self.bindir, "pgbench"), "-n", "-M", "prepared", "-f", path, "-c", str(clients),
+                   "-j", str(min(clients, os.cpu_count() or 1)), "-T", str(seconds), database]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return float(re.search(r"^tps = ([0-9.]+)", output, re.MULTILINE).group(1))
+
+
+class Session:
+    """One backend, in autocommit."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.cursor = connection.cursor()
+
+    def run(self, *statements):
+        for statement in statements:
+            self.cursor.execute(statement)
+
+    def value(self, query):
+        self.cursor.execute(query)
+        return self.cursor.fetchone()[0]
+
+    def rows(self, query):
+        self.cursor.execute(query)
+        return self.cursor.fetchall()
+
+    def seconds(self, statement):
+        """Time of one statement as its client sees it."""
+        start = time.perf_counter()
+        self.cursor.execute(statement)
+        return time.perf_counter() - start
+
+    def close(self):
+        self.connection.close()
+
+
+def interleave(rounds, variants, samples=None):
+    """Runs each of variants (name -> function returning a number) once a round, starting with another one each round.
+    Returns name -> list of numbers, appended to samples where given."""
+    samples = {} if samples is None else samples
+    names = list(variants)
+    for number in range(rounds):
+        start = number % len(names)
+        for name in names[start:] + names[:start]:
+            samples.setdefault(name, []).append(variants[name]())
+    return samples
+
+
+def ratio(numerators, denominators):
+    """Median of the ratios of each round."""
+    return statistics.median(a / b for a, b in zip(numerators, denominators))
+
+
+def milliseconds(samples):
+    return statistics.median(samples) * 1e3
+
+
+def figure(number):
+    """Three digits are all that such measurements carry."""
+    if number >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def times(number):
+    return figure(number) + "x"
+
+
+class Report:
+    """Collects tables and bars; prints each table when it is complete, all of it in Markdown."""
+
+    def __init__(self):
+        self.text = []
+        self.bars = []
+
+    def say(self, line=""):
+        self.text.append(line)
+        print(line, flush=True)
+
+    def table(self, title, header, rows, notes=()):
+        self.say(f"\n### {title}\n")
+        for note in notes:
+            self.say(note)
+        if notes:
+            self.say()
+        self.say("| " + " | ".join(header) + " |")
+        self.say("|" + "---|" * len(header))
+        for row in rows:
+            self.say("| " + " | ".join(str(cell) for cell in row) + " |")
+
+    def at_most(self, what, measured, limit):
+        self.bars.append((what, f"{figure(measured)}x", f"<= {limit}x", measured <= limit))
+
+    def at_least(self, what, measured, limit):
+        self.bars.append((what, f"{figure(measured)}x", f">= {limit}x", measured >= limit))
+
+    def print_bars(self):
+        if self.bars:
+            self.table("Bars", ("bar", "measured", "required", ""),
+                       [(what, measured, required, "met" if met else "**missed**")
+                        for what, measured, required, met in self.bars])
+
+
+def same_rows(session, left, right):
+    """Whether two queries return the same rows as text, as multisets, in one statement."""
+    def as_text(query):
+        return f"SELECT q::text AS row FROM ({query}) AS q"
+    return session.value(f"""
+        SELECT NOT EXISTS (({as_text(left)}) EXCEPT ALL ({as_text(right)}))
+           AND NOT EXISTS (({as_text(right)}) EXCEPT ALL ({as_text(left)}))""")
+
+
+def require_incremental(session, stream_table):
+    """A stream table that recomputes would be measured as something it is not."""
+    properties = dict(session.rows(f"SELECT * FROM pgstream.explain_st('{stream_table}')"))
+    if properties.get("strategy", "recompute") == "recompute" or properties["populated"] != "yes":
+        raise SystemExit(f"{stream_table} is answered by recompute: {properties.get('reason')}")
+
+
+def require_same(session, stream_table, query):
+    if not same_rows(session, f"SELECT * FROM {stream_table}", query):
+        raise SystemExit(f"{stream_table} does not answer what its query answers: nothing measured here counts")
