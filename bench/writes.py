@@ -40,7 +40,7 @@ def bulk(server, report, options):
     session = server.connect()
     session.run(f"CREATE TABLE feed ({COLUMNS})",
                 f"""INSERT INTO feed SELECT i, i % {groups}, i % 1000, (i * 7919 % 100000) / 100.0,
-                           'a note of some thirty-two letters', now() FROM generate_series(1, {size}) AS i""",
+                           'a note of some thirty-two letters', now() FROM generate_series(1::bigint, {size}) AS i""",
                 "VACUUM (FREEZE, ANALYZE) feed", f"COPY feed TO '{server.scratch}/feed.copy'")
     tables = {"bare": ("w0", 0), "one": ("w1", 1), "ten": ("w10", 10)}
     streams = {}
