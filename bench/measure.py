@@ -32,9 +32,10 @@ def main():
     parser.add_argument("--report", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
     parser.add_argument("--only", action="append", choices=list(PARTS))
     options = parser.parse_args()
-    server = Server(options.bindir, options.scratch)
+    server = Server(options.bindir, options.scratch, options.clock == "cpu")
     session = server.connect("postgres")
     session.run("CREATE DATABASE bench")
     version = session.value("SELECT current_setting('server_version')")
@@ -52,6 +53,7 @@ def main():
     report.say(f"## PostgreSQL {version}")
     report.say(f"\n{machine()}; shared_buffers {shared}, work_mem {work_mem}, fsync, autovacuum and jit off, everything in "
                f"memory{'; pg_ivm ' + ivm[0][0] if ivm else ''}. {'Quick run: a tenth of the sizes. ' if options.quick else ''}"
+               f"{'Times are processor times of the backend, plans serial. ' if server.cpu_clock else ''}"
                "A ratio is the median of the ratios of its rounds.")
     for name in options.only or PARTS:
         PARTS[name](server, report, options)
