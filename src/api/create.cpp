@@ -1,10 +1,9 @@
 // The one way in; see create.hpp.
 #include "api/create.hpp"
 
+#include "api/enroll.hpp"
 #include "api/options.hpp"
-#include "capture/change_log.hpp"
 #include "pg/boundary.hpp"
-#include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
@@ -12,7 +11,6 @@
 
 extern "C" {
 #include "parser/parse_param.h"
-#include "utils/array.h"
 }
 
 namespace pgstream {
@@ -63,111 +61,20 @@ void CheckQuery(const Node *node, RefreshMode mode) {
            "With refresh_mode = 'FULL' a stream table holds the result of its last refresh, and may use them.");
 }
 
-ArrayType *AttributeArray(const Bitmapset *columns) {
-  Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * Max(bms_num_members(columns), 1)));
-  int n = 0, column = -1;
-  while ((column = bms_next_member(columns, column)) >= 0) datums[n++] = Int16GetDatum(static_cast<int16>(column));
-  return construct_array(datums, n, INT2OID, sizeof(int16), true, TYPALIGN_SHORT);
-}
-
-void InsertStream(Oid relid, const StreamOptions *options) {
-  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID};
-  const Datum values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(RefreshModeName(options->mode)),
-                          options->schedule != nullptr ? CStringGetTextDatum(options->schedule) : static_cast<Datum>(0),
-                          CStringGetTextDatum("INITIALIZING")};
-  const bool nulls[] = {false, false, options->schedule == nullptr, false};
-  RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status) VALUES ($1, $2, $3, $4)",
-                    lengthof(types), types, values, nulls);
-}
-
-void InsertDependency(Oid relid, Oid source, const Bitmapset *columns) {
-  Relation rel = table_open(CatalogRelationId("pgs_dependency"), RowExclusiveLock);
-  const Datum values[pgs_dependency::natts] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(source),
-                                               PointerGetDatum(AttributeArray(columns)), Int64GetDatum(0)};
-  const bool nulls[pgs_dependency::natts] = {};
-  CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), const_cast<Datum *>(values), const_cast<bool *>(nulls)));
-  table_close(rel, NoLock);
-}
-
-// Attaches capture to every source of a plan, in OID order so that two creators cannot deadlock.
-void AttachSources(Oid relid, const DeltaPlan *plan) {
-  int *order = static_cast<int *>(palloc(sizeof(int) * Max(plan->nsources, 1)));
-  for (int i = 0; i < plan->nsources; ++i) {
-    int j = i;
-    for (; j > 0 && plan->sources[order[j - 1]] > plan->sources[i]; --j) order[j] = order[j - 1];
-    order[j] = i;
-  }
-  for (int i = 0; i < plan->nsources; ++i) {
-    const Oid source = plan->sources[order[i]];
-    AttachCapture(source, plan->columns[order[i]]);
-    InsertDependency(relid, source, plan->columns[order[i]]);
-    CommandCounterIncrement();
-    CacheInvalidateRelcacheByRelid(source);
-  }
-}
-
-// The internal index that finds a base row from its key. The internal dependency keeps users from dropping it alone.
-void CreateKeyIndex(Oid relid, const DeltaPlan *plan) {
-  if (plan->nindex_columns == 0) return;
-  Relation rel = table_open(relid, NoLock);
-  StringInfoData command;
-  initStringInfo(&command);
-  appendStringInfo(&command, "CREATE INDEX ON %s.%s (pgstream.%s(",
-                   quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
-                   quote_identifier(RelationGetRelationName(rel)),
-                   plan->strategy == Strategy::Groups ? "key_hash" : "image_hash");
-  for (int i = 0; i < plan->nindex_columns; ++i)
-    appendStringInfo(&command, "%s%s", i > 0 ? ", " : "",
-                     quote_identifier(NameStr(
-                         TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
-  appendStringInfoString(&command, "))");
-  table_close(rel, NoLock);
-  SPI_connect();
-  const int result = SPI_execute(command.data, false, 0);
-  if (result != SPI_OK_UTILITY) elog(ERROR, "could not create key index: %s", SPI_result_code_string(result));
-  SPI_finish();
-  CommandCounterIncrement();
-
-  rel = table_open(relid, NoLock);
-  List *indexes = RelationGetIndexList(rel);
-  if (list_length(indexes) != 1) elog(ERROR, "key index of \"%s\" not found", RelationGetRelationName(rel));
-  const Oid index = linitial_oid(indexes);
-  ObjectAddress index_address, table_address;
-  ObjectAddressSet(index_address, RelationRelationId, index);
-  ObjectAddressSet(table_address, RelationRelationId, RelationGetRelid(rel));
-  recordDependencyOn(&index_address, &table_address, DEPENDENCY_INTERNAL);
-  const AttrNumber column = pgs_stream::key_index;
-  const Datum value = ObjectIdGetDatum(index);
-  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", RelationGetRelid(rel), 1, &column, &value, nullptr);
-  table_close(rel, NoLock);
-  CommandCounterIncrement();
-}
-
-void MarkActive(Oid relid) {
-  const AttrNumber column = pgs_stream::status;
-  const Datum value = CStringGetTextDatum("ACTIVE");
-  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &value, nullptr);
-}
-
 // Turns the empty table that core has just created into a stream table.
 int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, bool with_data) {
   Relation rel = table_open(relid, AccessExclusiveLock);
   if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
     Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be temporary", "Create a permanent stream table.");
   StoreDefinition(rel, query);
-  InsertStream(relid, options);
-  CommandCounterIncrement();
-  const DeltaPlan *plan = PlanDelta(LoadDefinition(rel));
-  if (options->mode == RefreshMode::Differential) AttachSources(relid, plan);
-  InvalidateStream(relid);
-  CommandCounterIncrement();
+  EnrollStream(rel, options);
 
   int64 rows = 0;
   const bool populated = with_data && PopulateNewStream(relid, &rows);
   CommandCounterIncrement();
   // CREATE INDEX wants to be the only one to have the table open.
   table_close(rel, NoLock);
-  if (options->mode == RefreshMode::Differential) CreateKeyIndex(relid, plan);
+  if (options->mode == RefreshMode::Differential) EnsureKeyIndex(relid);
   rel = table_open(relid, NoLock);
   if (populated) MarkActive(relid);
   if (with_data && !populated)

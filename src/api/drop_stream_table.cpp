@@ -29,14 +29,25 @@ List *SourcesOf(Oid stream) {
   return sources;
 }
 
+void CheckLater(Oid source) {
+  const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
+  sources_to_check = list_append_unique_oid(sources_to_check, source);
+  MemoryContextSwitchTo(saved);
+}
+
+bool HasLog(Oid source) {
+  CatalogScan scan;
+  if (!BeginCatalogScan(&scan, "pgs_log", "pgs_log_pkey", pgs_log::source_relid, source, nullptr, AccessShareLock))
+    return false;
+  const bool has_log = NextCatalogTuple(&scan) != nullptr;
+  EndCatalogScan(&scan);
+  return has_log;
+}
+
 // A stream table is about to be deleted: its catalog rows go now, its sources' capture after the command.
 void ForgetStream(Oid relid) {
   ListCell *cell;
-  foreach (cell, SourcesOf(relid)) {
-    const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
-    sources_to_check = list_append_unique_oid(sources_to_check, lfirst_oid(cell));
-    MemoryContextSwitchTo(saved);
-  }
+  foreach (cell, SourcesOf(relid)) CheckLater(lfirst_oid(cell));
   DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
   DeleteCatalogRows("pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, relid);
   DeleteCatalogRows("pgs_refresh_history", "pgs_refresh_history_relid_idx", 2, relid);
@@ -49,9 +60,8 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
   if (access != OAT_DROP || class_id != RelationRelationId || sub_id != 0) return;
   if (IsStreamRelid(object_id)) {
     ForgetStream(object_id);
-  } else if (get_rel_relkind(object_id) == RELKIND_RELATION && object_id >= FirstNormalObjectId) {
-    // A source going takes its log with it (by dependency); the row that names the log goes here.
-    DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, object_id);
+  } else if (object_id >= FirstNormalObjectId && get_rel_relkind(object_id) == RELKIND_RELATION && HasLog(object_id)) {
+    CheckLater(object_id);
   }
 }
 

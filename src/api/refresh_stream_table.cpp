@@ -1,4 +1,5 @@
 // SQL function refresh_stream_table().
+#include "api/enroll.hpp"
 #include "api/names.hpp"
 #include "pg/boundary.hpp"
 #include "pg/settings.hpp"
@@ -18,6 +19,7 @@ PGSTREAM_FUNCTION(pgstream_refresh_stream_table) {
   PreventCommandDuringRecovery("refresh_stream_table()");
   const TimestampTz start = GetCurrentTimestamp();
   const Oid relid = ResolveStreamTable(PG_GETARG_TEXT_PP(0), AccessShareLock, true);
+  EnrollRestored(relid);
   const FoldResult result = RefreshStream(relid);
   if (strcmp(result.action, "NO_DATA") != 0) RecordRefresh(relid, &result, start);
   PG_RETURN_VOID();

@@ -14,6 +14,8 @@ extern "C" {
 #include "access/reloptions.h"
 #include "catalog/heap.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_extension_d.h"
+#include "commands/extension.h"
 #include "catalog/toasting.h"
 }
 
@@ -69,10 +71,12 @@ Oid CreateSegment(Oid source, int number) {
   NewRelationCreateToastTable(segment, Datum(0));
   CommandCounterIncrement();
 
-  ObjectAddress log, table;
+  // A member of the extension is not dumped. It does not depend on its source, whose drop would otherwise ask for the
+  // extension's: DetachCaptureIfUnused removes it.
+  ObjectAddress log, extension;
   ObjectAddressSet(log, RelationRelationId, segment);
-  ObjectAddressSet(table, RelationRelationId, source);
-  recordDependencyOn(&log, &table, DEPENDENCY_AUTO);
+  ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("pg_stream", false));
+  recordDependencyOn(&log, &extension, DEPENDENCY_EXTENSION);
   return segment;
 }
 
@@ -185,8 +189,7 @@ static bool NotInUseHere(Oid source) {
   return !in_use;
 }
 
-static void RemoveCapture(Oid source, const LogEntry *entry) {
-  ObjectAddresses *objects = new_object_addresses();
+static void AddTriggers(Oid source, ObjectAddresses *objects) {
   Relation rel = table_open(source, NoLock);
   const Oid function = CaptureFunction();
   for (int i = 0; rel->trigdesc != nullptr && i < rel->trigdesc->numtriggers; ++i) {
@@ -197,13 +200,22 @@ static void RemoveCapture(Oid source, const LogEntry *entry) {
     add_exact_object_address(&address, objects);
   }
   table_close(rel, NoLock);
+}
+
+// Removes the log, and the triggers of a source that is still there.
+static void RemoveCapture(Oid source, const LogEntry *entry, bool source_exists) {
+  ObjectAddresses *objects = new_object_addresses();
+  if (source_exists) AddTriggers(source, objects);
   for (int i = 0; i < kLogSegments; ++i) {
+    if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry->segments[i]))) continue;
     ObjectAddress address;
     ObjectAddressSet(address, RelationRelationId, entry->segments[i]);
     add_exact_object_address(&address, objects);
   }
-  performMultipleDeletions(objects, DROP_RESTRICT, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+  performMultipleDeletions(objects, DROP_RESTRICT,
+                           PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY | PERFORM_DELETION_SKIP_EXTENSIONS);
   free_object_addresses(objects);
+  DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, source);
 }
 
 void DetachCaptureIfUnused(Oid source) {
@@ -213,15 +225,14 @@ void DetachCaptureIfUnused(Oid source) {
   if (!TryLockLogObject(source, AccessExclusiveLock, kDetachTryMs)) return;
   LogEntry entry;
   if (ConsumersOf(source) != NIL || !ReadLogEntry(source, &entry)) return;
-  if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source)) || !SegmentsExist(&entry)) {
-    // The source went, and its log and triggers with it.
-    DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, source);
+  if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source))) {
+    // The source went, and its triggers with it; nobody can be reading the log.
+    RemoveCapture(source, &entry, false);
     CommandCounterIncrement();
     return;
   }
   if (LockForRemoval(source, &entry) && NotInUseHere(source)) {
-    RemoveCapture(source, &entry);
-    DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, source);
+    RemoveCapture(source, &entry, true);
   } else if (entry.captured_by != 0) {
     // Writers stop writing; who attaches again waits for open ones, as for a new capture.
     entry.captured_by = 0;

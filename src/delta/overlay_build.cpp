@@ -107,6 +107,7 @@ void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, boo
 // Why base and log cannot answer together, whatever is pending; nullptr when they can.
 const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream) {
   if (stream->plan->strategy == Strategy::RecomputeAlways) return stream->plan->reason;
+  if (!stream->enrolled) return "the stream table came from a dump and awaits its first refresh";
   if (built->frontier == nullptr) return "the stream table is not populated";
   if (built->frontier->version != stream->version) return "the stream table must be rebuilt by its next refresh";
   if (!LogReaches(built, stream)) return "the snapshot is older than the change log";

@@ -37,15 +37,19 @@ void StoreDefinition(Relation rel, const Query *query) {
                    pg_get_querydef(static_cast<Query *>(copyObjectImpl(query)), false));
   List *parsed = raw_parser(text.data, RAW_PARSE_DEFAULT);
   RawStmt *raw = linitial_node(RawStmt, parsed);
-  const ObjectAddress rule = DefineRule(castNode(RuleStmt, raw->stmt), text.data);
+  DefineRule(castNode(RuleStmt, raw->stmt), text.data);
   AtEOXact_GUC(false, level);
   CommandCounterIncrement();
-
   EnableDisableRule(rel, kDefinitionRule, RULE_DISABLED);
-  ObjectAddress table;
-  ObjectAddressSet(table, RelationRelationId, RelationGetRelid(rel));
-  deleteDependencyRecordsForSpecific(RewriteRelationId, rule.objectId, DEPENDENCY_AUTO, RelationRelationId,
-                                     RelationGetRelid(rel));
+  MakeDefinitionInternal(rel);
+}
+
+void MakeDefinitionInternal(Relation rel) {
+  const Oid relid = RelationGetRelid(rel);
+  ObjectAddress rule, table;
+  ObjectAddressSet(rule, RewriteRelationId, get_rewrite_oid(relid, kDefinitionRule, false));
+  ObjectAddressSet(table, RelationRelationId, relid);
+  deleteDependencyRecordsForSpecific(RewriteRelationId, rule.objectId, DEPENDENCY_AUTO, RelationRelationId, relid);
   recordDependencyOn(&rule, &table, DEPENDENCY_INTERNAL);
   CommandCounterIncrement();
 }

@@ -15,6 +15,9 @@ inline constexpr const char *kDefinitionRule = "pgstream_query";
 // the rule on the table internal, so that dropping a source with CASCADE drops the stream table.
 void StoreDefinition(Relation rel, const Query *query);
 
+// That last step alone, for a rule that a restore created.
+void MakeDefinitionInternal(Relation rel);
+
 // The defining query of rel in the current memory context; nullptr when rel has no such rule.
 Query *LoadDefinition(Relation rel);
 

@@ -127,27 +127,27 @@ List *RelationsRead(const Query *query) {
 // Builds the Stream of relid in the current context; nullptr when it is detached.
 Stream *LoadStream(Oid relid) {
   CatalogScan scan;
-  Stream *stream = nullptr;
+  auto *stream = static_cast<Stream *>(palloc0(sizeof(Stream)));
+  stream->relid = relid;
+  stream->generation = ++generations;
+  stream->mode = RefreshMode::Differential;
   if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock))
     return nullptr;
   if (HeapTuple tuple = NextCatalogTuple(&scan)) {
-    stream = static_cast<Stream *>(palloc0(sizeof(Stream)));
-    stream->relid = relid;
-    stream->generation = ++generations;
+    stream->enrolled = true;
     const char *mode = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr));
-    stream->mode = strcmp(mode, "FULL") == 0 ? RefreshMode::Full : RefreshMode::Differential;
+    if (strcmp(mode, "FULL") == 0) stream->mode = RefreshMode::Full;
     stream->version = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr));
     stream->key_index = DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_stream::key_index, nullptr));
   }
   EndCatalogScan(&scan);
-  if (stream == nullptr) return nullptr;
-  stream->populated = IsPopulated(stream);
 
   Relation rel = relation_open(relid, AccessShareLock);
   stream->owner = rel->rd_rel->relowner;
   Query *query = LoadDefinition(rel);
   relation_close(rel, NoLock);
   if (query == nullptr) return nullptr;
+  stream->populated = stream->enrolled && IsPopulated(stream);
   stream->plan = PlanDelta(query);
   stream->source_relids = RelationsRead(query);
   stream->nsources = stream->plan->nsources;

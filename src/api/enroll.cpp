@@ -1,0 +1,169 @@
+// Enrolling; see enroll.hpp.
+#include "api/enroll.hpp"
+
+#include "capture/change_log.hpp"
+#include "pg/catalog.hpp"
+#include "pg/definition.hpp"
+#include "pg/stream.hpp"
+
+extern "C" {
+#include "catalog/pg_depend.h"
+#include "utils/array.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+ArrayType *AttributeArray(const Bitmapset *columns) {
+  Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * Max(bms_num_members(columns), 1)));
+  int n = 0, column = -1;
+  while ((column = bms_next_member(columns, column)) >= 0) datums[n++] = Int16GetDatum(static_cast<int16>(column));
+  return construct_array(datums, n, INT2OID, sizeof(int16), true, TYPALIGN_SHORT);
+}
+
+void InsertStream(Oid relid, const StreamOptions *options) {
+  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID};
+  const Datum values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(RefreshModeName(options->mode)),
+                          options->schedule != nullptr ? CStringGetTextDatum(options->schedule) : static_cast<Datum>(0),
+                          CStringGetTextDatum("INITIALIZING")};
+  const bool nulls[] = {false, false, options->schedule == nullptr, false};
+  RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status) VALUES ($1, $2, $3, $4)",
+                    lengthof(types), types, values, nulls);
+}
+
+void InsertDependency(Oid relid, Oid source, const Bitmapset *columns) {
+  Relation rel = table_open(CatalogRelationId("pgs_dependency"), RowExclusiveLock);
+  const Datum values[pgs_dependency::natts] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(source),
+                                               PointerGetDatum(AttributeArray(columns)), Int64GetDatum(0)};
+  const bool nulls[pgs_dependency::natts] = {};
+  CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), const_cast<Datum *>(values), const_cast<bool *>(nulls)));
+  table_close(rel, NoLock);
+}
+
+// Attaches capture to every source of a plan, in OID order so that two creators cannot deadlock.
+void AttachSources(Oid relid, const DeltaPlan *plan) {
+  int *order = static_cast<int *>(palloc(sizeof(int) * Max(plan->nsources, 1)));
+  for (int i = 0; i < plan->nsources; ++i) {
+    int j = i;
+    for (; j > 0 && plan->sources[order[j - 1]] > plan->sources[i]; --j) order[j] = order[j - 1];
+    order[j] = i;
+  }
+  for (int i = 0; i < plan->nsources; ++i) {
+    const Oid source = plan->sources[order[i]];
+    AttachCapture(source, plan->columns[order[i]]);
+    InsertDependency(relid, source, plan->columns[order[i]]);
+    CommandCounterIncrement();
+    CacheInvalidateRelcacheByRelid(source);
+  }
+}
+
+
+const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Groups ? "key_hash" : "image_hash"; }
+
+// True when index is on pgstream.<function>(columns of the plan's key) and nothing else.
+bool IsKeyIndex(Oid index_oid, const DeltaPlan *plan) {
+  Relation index = index_open(index_oid, AccessShareLock);
+  List *expressions = RelationGetIndexExpressions(index);
+  bool matches = list_length(expressions) == 1 && index->rd_index->indnatts == 1 && !index->rd_index->indisunique &&
+                 RelationGetIndexPredicate(index) == NIL && IsA(linitial(expressions), FuncExpr);
+  index_close(index, NoLock);
+  if (!matches) return false;
+  const auto *function = linitial_node(FuncExpr, expressions);
+  if (get_func_namespace(function->funcid) != get_namespace_oid(kSchema, true) ||
+      strcmp(get_func_name(function->funcid), KeyFunction(plan)) != 0 ||
+      list_length(function->args) != plan->nindex_columns)
+    return false;
+  for (int i = 0; i < plan->nindex_columns; ++i) {
+    const Node *argument = static_cast<Node *>(list_nth(function->args, i));
+    if (!IsA(argument, Var) || reinterpret_cast<const Var *>(argument)->varattno != plan->index_columns[i]) return false;
+  }
+  return true;
+}
+
+Oid FindKeyIndex(Relation rel, const DeltaPlan *plan) {
+  ListCell *cell;
+  foreach (cell, RelationGetIndexList(rel))
+    if (IsKeyIndex(lfirst_oid(cell), plan)) return lfirst_oid(cell);
+  return InvalidOid;
+}
+
+void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
+  StringInfoData command;
+  initStringInfo(&command);
+  appendStringInfo(&command, "CREATE INDEX ON %s.%s (pgstream.%s(",
+                   quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
+                   quote_identifier(RelationGetRelationName(rel)), KeyFunction(plan));
+  for (int i = 0; i < plan->nindex_columns; ++i)
+    appendStringInfo(&command, "%s%s", i > 0 ? ", " : "",
+                     quote_identifier(NameStr(
+                         TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
+  appendStringInfoString(&command, "))");
+  // CREATE INDEX wants to be the only one to have the table open.
+  table_close(rel, NoLock);
+  SPI_connect();
+  const int result = SPI_execute(command.data, false, 0);
+  if (result != SPI_OK_UTILITY) elog(ERROR, "could not create key index: %s", SPI_result_code_string(result));
+  SPI_finish();
+  CommandCounterIncrement();
+}
+
+// Makes an object of a table one that cannot be dropped alone, once.
+void DependInternally(Oid class_id, Oid object_id, Oid table) {
+  ObjectAddress object_address, table_address;
+  ObjectAddressSet(object_address, class_id, object_id);
+  ObjectAddressSet(table_address, RelationRelationId, table);
+  deleteDependencyRecordsForSpecific(class_id, object_id, DEPENDENCY_INTERNAL, RelationRelationId, table);
+  recordDependencyOn(&object_address, &table_address, DEPENDENCY_INTERNAL);
+}
+
+}  // namespace
+
+void EnrollStream(Relation rel, const StreamOptions *options) {
+  const Oid relid = RelationGetRelid(rel);
+  InsertStream(relid, options);
+  CommandCounterIncrement();
+  if (options->mode == RefreshMode::Differential) AttachSources(relid, PlanDelta(LoadDefinition(rel)));
+  InvalidateStream(relid);
+  CommandCounterIncrement();
+}
+
+void EnsureKeyIndex(Oid relid) {
+  const DeltaPlan *plan = LookupStream(relid)->plan;
+  if (plan->nindex_columns == 0) return;
+  Relation rel = table_open(relid, NoLock);
+  Oid index = FindKeyIndex(rel, plan);
+  if (!OidIsValid(index)) {
+    CreateKeyIndex(rel, plan);
+    rel = table_open(relid, NoLock);
+    index = FindKeyIndex(rel, plan);
+  }
+  table_close(rel, NoLock);
+  if (!OidIsValid(index)) elog(ERROR, "key index of stream table %u not found", relid);
+  DependInternally(RelationRelationId, index, relid);
+  const AttrNumber column = pgs_stream::key_index;
+  const Datum value = ObjectIdGetDatum(index);
+  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &value, nullptr);
+  InvalidateStream(relid);
+  CommandCounterIncrement();
+}
+
+void EnrollRestored(Oid relid) {
+  const Stream *stream = LookupStream(relid);
+  if (stream == nullptr || stream->enrolled) return;
+  // As creation does, before anybody else refreshes or reads the key index.
+  Relation rel = table_open(relid, ShareUpdateExclusiveLock);
+  const StreamOptions options = {RefreshMode::Differential, kDefaultSchedule, false};
+  MakeDefinitionInternal(rel);
+  EnrollStream(rel, &options);
+  table_close(rel, NoLock);
+  EnsureKeyIndex(relid);
+}
+
+void MarkActive(Oid relid) {
+  const AttrNumber column = pgs_stream::status;
+  const Datum value = CStringGetTextDatum("ACTIVE");
+  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &value, nullptr);
+}
+
+}  // namespace pgstream

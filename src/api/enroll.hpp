@@ -1,0 +1,24 @@
+// Entering a stream table into the catalogs: its row, the capture of its sources, its key index.
+//
+// Promises: used alike by creation and by the first refresh of a table that came from a dump, where a stream table is but a
+// table with rows and the rule that holds its query. Refuses: to judge the query (create.hpp does).
+#pragma once
+
+#include "api/options.hpp"
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+// Inserts the catalog row of an open table that has a definition, and attaches capture to the sources of its query (not in
+// FULL mode).
+void EnrollStream(Relation rel, const StreamOptions *options);
+
+// Finds or creates the internal index that finds a base row from its key. No one else in this session has the table open.
+void EnsureKeyIndex(Oid relid);
+
+// Enters a stream table that is not in the catalogs, as after a restore. Nothing for others.
+void EnrollRestored(Oid relid);
+
+void MarkActive(Oid relid);
+
+}  // namespace pgstream
