@@ -1,5 +1,4 @@
 -- The rows strategy: filters and projections of one table, live, compared as text with the query itself.
-CREATE EXTENSION IF NOT EXISTS pg_stream;
 CREATE SCHEMA rows_test;
 SET search_path = rows_test;
 SET client_min_messages = warning;
