@@ -186,6 +186,19 @@ void RaiseLogStart(const Request *request) {
   CommandCounterIncrement();
 }
 
+// True when a consumer had no frontier at the request and has one now: of this transaction, say, whose records after it
+// are then pending. Once the segments are locked nobody else can add one.
+bool AnyBecamePopulated(const Request *request) {
+  Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  bool any = false;
+  for (int i = 0; i < request->nconsumers && !any; ++i) {
+    const Consumer *consumer = &request->consumers[i];
+    any = !consumer->populated && ReadFrontier(consumer->relid, snapshot, CurrentMemoryContext) != nullptr;
+  }
+  UnregisterSnapshot(snapshot);
+  return any;
+}
+
 void Reclaim(const Request *request) {
   LogEntry entry;
   // Excludes other reclaims and detaching; who attaches holds the segments' locks, which fail us below.
@@ -201,7 +214,7 @@ void Reclaim(const Request *request) {
     any |= empty[i];
   }
   if (!any) return;
-  if (!LockDependencies(request)) return;
+  if (AnyBecamePopulated(request) || !LockDependencies(request)) return;
   RaiseLogStart(request);
   for (int i = 0; i < kLogSegments; ++i)
     if (empty[i]) EmptySegment(entry.segments[i], toast[i]);

@@ -55,7 +55,7 @@ class Session:
                 self.note('failed as it may: %s' % error.pgcode)
                 return error
             kind = Serialization if error.pgcode == '40001' else Failure
-            raise kind('%s: unexpected error %s: %s\nin: %s' % (self.name, error.pgcode, str(error).strip(), sql))
+            raise kind('%s: unexpected error %s: %s\nin: %.600s' % (self.name, error.pgcode, str(error).strip(), sql))
         return self.cursor.fetchall() if self.cursor.description is not None else None
 
     def value(self, sql):
