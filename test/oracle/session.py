@@ -56,6 +56,11 @@ class Session:
                 return error
             kind = Serialization if error.pgcode == '40001' else Failure
             raise kind('%s: unexpected error %s: %s\nin: %.600s' % (self.name, error.pgcode, str(error).strip(), sql))
+        # Leaked buffers, snapshots and the like are told as warnings.
+        warnings = [n for n in self.connection.notices if n.startswith('WARNING')]
+        del self.connection.notices[:]
+        if warnings:
+            raise Failure('%s: %s\nin: %.600s' % (self.name, warnings[0], sql))
         return self.cursor.fetchall() if self.cursor.description is not None else None
 
     def value(self, sql):

@@ -1,5 +1,4 @@
--- What the randomised oracle found, each once wrong and now held. `differs` shows rows that stream table and query do not
--- share.
+-- What the randomised oracle found: each was wrong once and must stay right.
 SET client_min_messages = warning;
 
 -- The first fold of a stream table, followed in its transaction by a write: reclaim at the commit took the record with it.
