@@ -6,15 +6,6 @@ namespace {
 
 constexpr uint64 kInitialCapacity = 256;
 
-int64 HashKeys(GroupTable *table, const Datum *keys, const bool *nulls) {
-  if (table->nhashed == 0) return 0;
-  for (int i = 0; i < table->nhashed; i++) {
-    table->hash_values[i] = keys[table->hashed[i]];
-    table->hash_nulls[i] = nulls[table->hashed[i]];
-  }
-  return HashRow(table->hasher, table->hash_values, table->hash_nulls);
-}
-
 Group **NewSlots(const GroupTable *table, uint64 capacity) {
   return static_cast<Group **>(MemoryContextAllocExtended(table->context, capacity * sizeof(Group *),
                                                           MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
@@ -110,8 +101,17 @@ bool GroupKeysEqual(GroupTable *table, const Datum *a, const bool *a_nulls, cons
   return true;
 }
 
+int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls) {
+  if (table->nhashed == 0) return 0;
+  for (int i = 0; i < table->nhashed; i++) {
+    table->hash_values[i] = keys[table->hashed[i]];
+    table->hash_nulls[i] = nulls[table->hashed[i]];
+  }
+  return HashRow(table->hasher, table->hash_values, table->hash_nulls);
+}
+
 Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *created) {
-  const int64 hash = HashKeys(table, keys, nulls);
+  const int64 hash = HashGroupKeys(table, keys, nulls);
   uint64 at = static_cast<uint64>(hash) & (table->capacity - 1);
   for (Group *group; (group = table->slots[at]) != nullptr; at = (at + 1) & (table->capacity - 1)) {
     if (group->hash == hash && GroupKeysEqual(table, group->keys, group->nulls, keys, nulls)) {

@@ -64,6 +64,9 @@ struct GroupTable {
 // An empty table whose groups live in `context`; everything else of it is in the current context.
 GroupTable *NewGroupTable(const DeltaPlan *plan, MemoryContext context);
 
+// The hash under which keys are found: of the hashable ones.
+int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls);
+
 // The group with these keys; made, with its keys copied, when there is none and created is not null (*created then says
 // whether it was). A new group has no states initialized and is Unknown.
 Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *created);

@@ -5,7 +5,8 @@
 // additions are applied, then the retractions. Where states cannot answer (an inverse refused, the row has none, HAVING
 // hides it, an aggregate is Keyed) the group is evaluated again from its rows, all such groups in one query.
 //
-// Promises: what DeltaOperations asks. States stay in memory, so that extending touches changed groups only.
+// Promises: what DeltaOperations asks. States stay in memory, so that extending touches changed groups only; when they do
+// not fit, the groups are done in parts by hash, each part forgotten before the next, and the overlay is final.
 // Refuses: a group with fewer than no members (log and base do not belong together): a reason to recompute.
 #include "delta/base_lookup.hpp"
 #include "delta/group_output.hpp"
@@ -14,16 +15,13 @@
 #include "delta/source_delta.hpp"
 #include "delta/strategy.hpp"
 
-extern "C" {
-#include "executor/nodeHash.h"
-}
-
 namespace pgstream {
 namespace {
 
 // Beyond so many changes of one group, opposite ones are not looked for: it is evaluated by key instead.
 constexpr int kMostCancellations = 1000;
 constexpr uint64 kGroupsPerMemoryCheck = 256;
+constexpr const char *kTooManyGroups = "the changed groups exceed hash_mem";
 
 // What a Delta is to this strategy.
 struct GroupsDelta {
@@ -38,6 +36,7 @@ struct GroupsDelta {
   Size memory_limit;
 
   MemoryContext context;  // of everything here
+  MemoryContext groups;   // groups and their states
   MemoryContext changes;  // pending ones, reset by finish
   SourceDelta *source;
   GroupRowReader *reader;
@@ -46,6 +45,11 @@ struct GroupsDelta {
   GroupWriter *writer;
   Group *touched;
   BaseLookup *lookup;  // while finishing
+
+  // Of the pass that is running: the part of the groups it takes, and where it ran out of memory.
+  uint32 part, parts;
+  int64 changes_seen, changes_taken;
+  bool overflowed;
 };
 
 // --- Finding the group's state -----------------------------------------------------------------------------------
@@ -119,17 +123,27 @@ void ApplyInputs(GroupsDelta *delta, Group *group, const Datum *values, const bo
   MemoryContextReset(set->temporary);
 }
 
+bool InPart(const GroupsDelta *delta, int64 hash) {
+  return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
+}
+
 // One net change of the source. Gains come first, then losses.
 void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
   auto *delta = static_cast<GroupsDelta *>(argument);
-  if (delta->failure != nullptr) return;
+  delta->changes_seen++;
+  if (delta->overflowed) return;
   const MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
   const TupleTableSlot *row = ReadGroupRow(delta->reader, econtext->ecxt_scantuple);
+  if (delta->parts > 1 && !InPart(delta, HashGroupKeys(delta->table, row->tts_values, row->tts_isnull))) {
+    MemoryContextSwitchTo(old);
+    return;
+  }
+  delta->changes_taken++;
   bool created;
   Group *group = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
-  if (created && delta->table->count % kGroupsPerMemoryCheck == 0 &&
-      MemoryContextMemAllocated(delta->overlay->context, true) > delta->memory_limit) {
-    delta->failure = "the changed groups exceed hash_mem";
+  if (created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
+    delta->overflowed = MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) >
+                        delta->memory_limit;
   }
   if (!group->touched) {
     group->touched = true;
@@ -338,11 +352,12 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   for (int i = 0; i < Min(plan->naggregates, 64); i++) {
     if (plan->aggregates[i].maintenance == AggregateMaintenance::InsertOnly) delta->insert_only |= UINT64CONST(1) << i;
   }
-  delta->memory_limit = get_hash_memory_limit();
+  delta->memory_limit = DeltaMemoryLimit(for_fold);
   delta->source = NewSourceDelta(stream);
   delta->reader = NewGroupRowReader(plan, delta->keeps_state);
-  delta->table = NewGroupTable(plan, context);
-  if (delta->keeps_state) delta->aggregates = PrepareAggregates(plan, context);
+  delta->groups = AllocSetContextCreate(context, "pg_stream group states", ALLOCSET_DEFAULT_SIZES);
+  delta->table = NewGroupTable(plan, delta->groups);
+  if (delta->keeps_state) delta->aggregates = PrepareAggregates(plan, delta->groups);
   delta->writer = NewGroupWriter(rel, plan, delta->aggregates);
   MemoryContextSwitchTo(old);
   return reinterpret_cast<Delta *>(delta);
@@ -371,15 +386,8 @@ const char *PutTouched(GroupsDelta *delta, Snapshot snapshot) {
   return delta->keeps_state ? EvaluateRows(delta, by_key, snapshot) : EvaluateQuery(delta, by_key, snapshot);
 }
 
-const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
-  auto *delta = reinterpret_cast<GroupsDelta *>(opaque);
-  const MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pg_stream groups finish", ALLOCSET_DEFAULT_SIZES);
-  const MemoryContext old = MemoryContextSwitchTo(work);
-  delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
-  if (delta->failure == nullptr) DrainSourceDelta(delta->source, TakeChange, delta);
-  EndBaseLookup(delta->lookup);
-  delta->lookup = nullptr;
-  if (delta->failure == nullptr) delta->failure = PutTouched(delta, snapshot);
+// What one finish left behind that the next must not find.
+void ForgetTouched(GroupsDelta *delta) {
   for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
     group->touched = group->retracted = false;
     group->net = 0;
@@ -387,6 +395,52 @@ const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
   }
   delta->touched = nullptr;
   MemoryContextReset(delta->changes);
+}
+
+void ForgetAllGroups(GroupsDelta *delta) {
+  ForgetTouched(delta);
+  MemoryContextReset(delta->groups);
+  ForgetGroups(delta->table);
+}
+
+// Takes the net changes of one part of the groups; false when they do not fit into memory.
+bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, uint32 parts) {
+  delta->part = part;
+  delta->parts = parts;
+  delta->changes_seen = delta->changes_taken = 0;
+  delta->overflowed = false;
+  delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
+  VisitSourceDelta(delta->source, TakeChange, delta);
+  EndBaseLookup(delta->lookup);
+  delta->lookup = nullptr;
+  return !delta->overflowed;
+}
+
+const char *FinishInParts(GroupsDelta *delta, Relation rel, Snapshot snapshot) {
+  const auto parts = static_cast<uint32>(delta->changes_seen / Max(delta->changes_taken, 1) + 2);
+  delta->overlay->final = true;
+  for (uint32 part = 0; part < parts; part++) {
+    ForgetAllGroups(delta);
+    TakePart(delta, rel, snapshot, part, parts);
+    if (const char *why = PutTouched(delta, snapshot)) return why;
+  }
+  ForgetAllGroups(delta);
+  return nullptr;
+}
+
+const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
+  auto *delta = reinterpret_cast<GroupsDelta *>(opaque);
+  if (delta->failure != nullptr) return delta->failure;
+  const MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pg_stream groups finish", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext old = MemoryContextSwitchTo(work);
+  const bool fresh = delta->table->count == 0;
+  if (TakePart(delta, rel, snapshot, 0, 1)) {
+    delta->failure = PutTouched(delta, snapshot);
+  } else {
+    delta->failure = fresh ? FinishInParts(delta, rel, snapshot) : kTooManyGroups;
+  }
+  ClearSourceDelta(delta->source);
+  ForgetTouched(delta);
   MemoryContextSwitchTo(old);
   MemoryContextDelete(work);
   return delta->failure;

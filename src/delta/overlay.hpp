@@ -29,6 +29,7 @@ struct Overlay {
   Strategy strategy;   // the one that answered: Recompute when a better one could not
   const char *reason;  // why that one; nullptr when it is the plan's own
   bool masks_all;      // recompute: no base row counts
+  bool final;          // the delta gave back what it would need to be extended
   TidMask mask;
   Additions additions;
   OverlayStatistics statistics;

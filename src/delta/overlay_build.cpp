@@ -11,6 +11,11 @@ extern "C" {
 
 namespace pgstream {
 
+Size DeltaMemoryLimit(bool for_fold) {
+  const Size hash_mem = get_hash_memory_limit();
+  return for_fold ? Max(hash_mem, static_cast<Size>(maintenance_work_mem) * 1024) : hash_mem;
+}
+
 uint64 OwnTransactionId() { return U64FromFullTransactionId(GetTopFullTransactionIdIfAny()); }
 
 namespace {
@@ -205,7 +210,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   visit.stream = stream;
   visit.for_fold = for_fold;
   visit.own_xid = OwnTransactionId();
-  visit.memory_limit = get_hash_memory_limit();
+  visit.memory_limit = DeltaMemoryLimit(for_fold);
   visit.decision = decision;
   const char *why_not = nullptr;
   if (decision == MergeDecision::Recompute)
@@ -234,7 +239,7 @@ bool LogReaches(const BuiltOverlay *built, const Stream *stream) {
 }
 
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
-  if (!built->extendable || built->stream_generation != stream->generation) return false;
+  if (!built->extendable || built->overlay.final || built->stream_generation != stream->generation) return false;
   if (built->storage != compat::StorageNumber(rel)) return false;
   const MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream extension check", ALLOCSET_SMALL_SIZES);
@@ -259,7 +264,7 @@ void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snap
   visit.seen_own_sequence = built->own_sequence;
   visit.own_xid = OwnTransactionId();
   visit.own_sequence = visit.own_xid != 0 && visit.own_xid == built->own_xid ? built->own_sequence : 0;
-  visit.memory_limit = get_hash_memory_limit();
+  visit.memory_limit = DeltaMemoryLimit(false);
   ApplyPending(&visit, snapshot);
   LeaveOwnerScope(&scope);
   pfree(const_cast<uint64_t *>(built->view.xip));

@@ -13,7 +13,6 @@
 #include "pg/tree.hpp"
 
 extern "C" {
-#include "executor/nodeHash.h"
 #include "parser/parse_oper.h"
 }
 
@@ -190,7 +189,7 @@ uint64 ComputeGroups(Relation rel, const Stream *stream, Snapshot snapshot, Base
   population.aggregates = PrepareAggregates(stream->plan, population.groups_context);
   population.writer = NewGroupWriter(rel, stream->plan, population.aggregates);
   population.sorted = static_cast<bool *>(palloc0(sizeof(bool) * (stream->plan->nkeys + 1)));
-  population.limit = Max(get_hash_memory_limit(), static_cast<Size>(maintenance_work_mem) * 1024);
+  population.limit = DeltaMemoryLimit(true);
   if (!Pass(&population, snapshot, false)) Pass(&population, snapshot, true);
   MemoryContextSwitchTo(old);
   MemoryContextDelete(context);

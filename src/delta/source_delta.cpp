@@ -216,7 +216,6 @@ void DrainRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argume
     StoreRow(delta, row);
     if (ExecQual(delta->quals, delta->econtext))
       visit(delta->econtext, change, argument);
-    row->drained = row->weight;
   }
 }
 
@@ -246,17 +245,26 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
   return nullptr;
 }
 
-void DrainSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
+void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
   DrainRows(delta, true, visit, argument);
   DrainRows(delta, false, visit, argument);
+  ResetExprContext(delta->econtext);
+  ExecClearTuple(delta->slot);
+}
+
+void ClearSourceDelta(SourceDelta *delta) {
   SourceRow *next;
   for (SourceRow *row = delta->dirty; row != nullptr; row = next) {
     next = row->next_dirty;
+    row->drained = row->weight;
     row->dirty = false;
   }
   delta->dirty = nullptr;
-  ResetExprContext(delta->econtext);
-  ExecClearTuple(delta->slot);
+}
+
+void DrainSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
+  VisitSourceDelta(delta, visit, argument);
+  ClearSourceDelta(delta);
 }
 
 }  // namespace pgstream

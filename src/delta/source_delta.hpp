@@ -28,6 +28,13 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record);
 // the columns the plan does not use are NULL; it, and what is evaluated in ecxt_per_tuple_memory, lasts until the next.
 using NetRowVisitor = void (*)(ExprContext *econtext, int64 weight, void *argument);
 
+// Visits the net changes since the last drain or clear, gains first, then losses; as often as the caller likes.
+void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument);
+
+// Takes what was visited as seen: only later changes are visited from now on.
+void ClearSourceDelta(SourceDelta *delta);
+
+// Both in one.
 void DrainSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument);
 
 // Prepares expressions of a plan (Vars of varno 1) for evaluation, simplified as the planner would. In the owner's

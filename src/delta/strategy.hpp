@@ -26,6 +26,10 @@ struct DeltaOperations {
   const char *(*finish)(Delta *delta, Relation rel, Snapshot snapshot);
 };
 
+// How much memory a delta may take before recomputing is the better answer: hash_mem for a read; for a fold, maintenance
+// work done by one session at a time, maintenance_work_mem where that is more.
+Size DeltaMemoryLimit(bool for_fold);
+
 extern const DeltaOperations kRowsDelta;    // delta/rows.cpp
 extern const DeltaOperations kGroupsDelta;  // delta/groups.cpp
 

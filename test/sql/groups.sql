@@ -209,4 +209,22 @@ SELECT pgstream.refresh_stream_table('groups.failing');
 DELETE FROM empty WHERE a = 0;
 SELECT * FROM failing ORDER BY a;
 SELECT * FROM verify();
+
+-- More groups than fit into memory: done in parts, and again for the next reader.
+CREATE TABLE many (g int, v numeric, w int);
+INSERT INTO many SELECT x, x * 0.5, x % 3 FROM generate_series(1, 3000) x;
+CREATE TABLE many_sums USING pgstream AS SELECT g, sum(v) AS sv, max(w) AS mw FROM many GROUP BY g;
+CREATE TABLE many_keyed USING pgstream AS SELECT g, string_agg(w::text, ',') AS ws FROM many GROUP BY g HAVING count(*) < 3;
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
+UPDATE many SET v = v + 1.25, w = w - 1;
+SELECT * FROM verify();
+INSERT INTO many SELECT g, v, w FROM many WHERE g % 2 = 0;
+SELECT * FROM verify();
+DELETE FROM many WHERE g < 1000;
+SELECT * FROM verify();
+RESET work_mem;
+RESET hash_mem_multiplier;
+SELECT refresh_all();
+SELECT * FROM verify();
 DROP SCHEMA groups CASCADE;
