@@ -79,7 +79,7 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   if (populated) MarkActive(relid);
   if (with_data && !populated)
     ereport(NOTICE, (errmsg("stream table \"%s\" is created without data", RelationGetRelationName(rel)),
-                     errdetail("The snapshot of this transaction is older than the capture of its sources."),
+                     errdetail("What this transaction sees of its sources does not fit the begin of their capture."),
                      errhint("It answers by running its query until it is refreshed in another transaction.")));
   InvalidateStream(relid);
   table_close(rel, NoLock);

@@ -5,6 +5,7 @@
 // exclusive to the one who removes. Refuses: to judge whether the user may attach: that is api's.
 #include "capture/change_log.hpp"
 #include "capture/log_object.hpp"
+#include "capture/open_statements.hpp"
 #include "capture/log_writer.hpp"
 #include "capture/source_capture.hpp"
 #include "capture/source_lock.hpp"
@@ -93,7 +94,7 @@ void CreateCaptureTrigger(Oid source, const CaptureTrigger *wanted) {
   statement->trigname = pstrdup(wanted->name);
   statement->funcname = list_make2(makeString(pstrdup(kSchema)), makeString(pstrdup("capture_changes")));
   statement->row = wanted->row;
-  statement->timing = TRIGGER_TYPE_AFTER;
+  statement->timing = wanted->before ? TRIGGER_TYPE_BEFORE : TRIGGER_TYPE_AFTER;
   statement->events = wanted->events;
   if (wanted->old_table) statement->transitionRels = lappend(statement->transitionRels, TransitionTable("old_rows", false));
   if (wanted->new_table) statement->transitionRels = lappend(statement->transitionRels, TransitionTable("new_rows", true));
@@ -245,6 +246,7 @@ void DetachCaptureIfUnused(Oid source) {
 void InitCapture() {
   InitSourceLock();
   InitSourceCapture();
+  InitOpenStatements();
   InitLogWriter();
   InitReclaim();
 }

@@ -10,11 +10,14 @@ namespace pgstream {
 // The names sort before those of lower-case letters: what a user's own AFTER statement trigger reads of a stream table is
 // then already in the log. The transition tables' names are seen by nobody.
 const CaptureTrigger kCaptureTrigger[kCaptureTriggers] = {
-    {"0_pgstream_capture_insert", false, TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ON_ORIGIN, false, true},
-    {"0_pgstream_capture_update", false, TRIGGER_TYPE_UPDATE, TRIGGER_FIRES_ON_ORIGIN, true, true},
-    {"0_pgstream_capture_delete", false, TRIGGER_TYPE_DELETE, TRIGGER_FIRES_ON_ORIGIN, true, false},
-    {"0_pgstream_capture_truncate", false, TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
-    {"0_pgstream_capture_replica", true, TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE,
+    {"0_pgstream_capture_begin", false, true,
+     TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ON_ORIGIN, false,
+     false},
+    {"0_pgstream_capture_insert", false, false, TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ON_ORIGIN, false, true},
+    {"0_pgstream_capture_update", false, false, TRIGGER_TYPE_UPDATE, TRIGGER_FIRES_ON_ORIGIN, true, true},
+    {"0_pgstream_capture_delete", false, false, TRIGGER_TYPE_DELETE, TRIGGER_FIRES_ON_ORIGIN, true, false},
+    {"0_pgstream_capture_truncate", false, false, TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
+    {"0_pgstream_capture_replica", true, false, TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE,
      TRIGGER_FIRES_ON_REPLICA, false, false},
 };
 
@@ -63,7 +66,8 @@ uint32 PresentCaptureTriggers(Relation source, bool *enabled) {
     if (trigger->tgfoid != function || !trigger->tgisinternal) continue;
     for (int k = 0; k < kCaptureTriggers; ++k) {
       const CaptureTrigger *wanted = &kCaptureTrigger[k];
-      const int16 type = wanted->events | (wanted->row ? TRIGGER_TYPE_ROW : 0);
+      const int16 type =
+          wanted->events | (wanted->row ? TRIGGER_TYPE_ROW : 0) | (wanted->before ? TRIGGER_TYPE_BEFORE : 0);
       if (trigger->tgtype != type) continue;
       present |= 1u << k;
       if (trigger->tgenabled != wanted->enabled) *enabled = false;

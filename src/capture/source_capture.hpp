@@ -15,11 +15,12 @@ namespace pgstream {
 struct CaptureTrigger {
   const char *name;  // the server appends its OID
   bool row;
+  bool before;       // marks the start of a statement; the others write the log
   int16 events;      // TRIGGER_TYPE_*
   char enabled;      // TRIGGER_FIRES_*
   bool old_table, new_table;
 };
-inline constexpr int kCaptureTriggers = 5;
+inline constexpr int kCaptureTriggers = 6;
 extern const CaptureTrigger kCaptureTrigger[kCaptureTriggers];
 
 // The OID of pgstream.capture_changes(), InvalidOid when the extension is not there.

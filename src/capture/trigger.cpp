@@ -5,6 +5,7 @@
 // large. Refuses: to fail a writer whose row is beyond what a record can hold: it writes "recompute" instead.
 #include "capture/change_log.hpp"
 #include "capture/log_writer.hpp"
+#include "capture/open_statements.hpp"
 #include "pg/boundary.hpp"
 
 extern "C" {
@@ -244,10 +245,12 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
     ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                     errmsg("function \"%s\" was not called by trigger manager", "capture_changes")));
   TriggerData *trigger = reinterpret_cast<TriggerData *>(fcinfo->context);
-  if (!TRIGGER_FIRED_AFTER(trigger->tg_event))
-    ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                    errmsg("function \"%s\" must be fired AFTER the event", "capture_changes")));
   SourceCapture *capture = LookupSourceCapture(trigger->tg_relation);
+  if (TRIGGER_FIRED_BEFORE(trigger->tg_event)) {
+    if (capture->logged) OpenStatement(capture->relid);
+    return PointerGetDatum(nullptr);
+  }
   if (capture->logged) CaptureChanges(trigger, capture);
+  if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event)) CloseStatement(capture->relid);
   return PointerGetDatum(nullptr);
 }

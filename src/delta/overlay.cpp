@@ -113,7 +113,7 @@ CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid) {
   ListCell *cell;
   foreach (cell, overlays) {
     auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
-    if (cached->relid == relid && IsIdentity(&cached->identity, snapshot, own_xid)) return cached;
+    if (cached->relid == relid && !cached->built->momentary && IsIdentity(&cached->identity, snapshot, own_xid)) return cached;
   }
   return nullptr;
 }
@@ -224,7 +224,8 @@ void EndOfTransaction(XactEvent event, void *) {
     CachedOverlay *cached = Nth(i);
     cached->built->overlay.holders = 0;
     // Temporary files are not kept for a next transaction that may never come.
-    if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax))
+    if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax) ||
+        cached->built->momentary)
       Drop(cached);
   }
   followed = NIL;

@@ -1,6 +1,7 @@
 // Log to overlay; see overlay_build.hpp.
 #include "delta/overlay_build.hpp"
 
+#include "capture/open_statements.hpp"
 #include "delta/evaluate.hpp"
 #include "pg/boundary.hpp"
 
@@ -109,8 +110,17 @@ void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, boo
   MemoryContextDelete(work);
 }
 
+// True when the snapshot sees changes of a source of which the log has nothing yet.
+bool SeesMidStatement(const Stream *stream, Snapshot snapshot) {
+  if (!AnyMidStatement()) return false;
+  for (int i = 0; i < stream->nsources; ++i)
+    if (IsMidStatement(stream->sources[i].relid, snapshot->curcid)) return true;
+  return false;
+}
+
 // Why base and log cannot answer together, whatever is pending; nullptr when they can.
-const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream) {
+const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream, Snapshot snapshot) {
+  if (SeesMidStatement(stream, snapshot)) return "a statement on a source was running";
   if (stream->plan->strategy == Strategy::RecomputeAlways) return stream->plan->reason;
   if (!stream->enrolled) return "the stream table came from a dump and awaits its first refresh";
   if (built->frontier == nullptr) return "the stream table is not populated";
@@ -202,6 +212,8 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   built->frontier = ReadFrontier(overlay->relid, snapshot, context);
   MemoryContextSwitchTo(saved);
 
+  built->momentary = SeesMidStatement(stream, snapshot);
+
   OwnerScope scope;
   EnterOwnerScope(stream->owner, &scope);
   PendingVisit visit = {};
@@ -216,7 +228,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   if (decision == MergeDecision::Recompute)
     why_not = "the parallel leader recomputes";
   else if (decision == MergeDecision::Own || built->frontier == nullptr)
-    why_not = WhyNotMergeable(built, stream);
+    why_not = WhyNotMergeable(built, stream, snapshot);
   if (why_not != nullptr) {
     Recompute(built, stream, snapshot, for_fold, why_not);
     overlay->statistics.masked = -1;
@@ -246,7 +258,7 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
   const FrontierRow *frontier = ReadFrontier(RelationGetRelid(rel), snapshot, context);
   const bool can = frontier != nullptr && frontier->version == built->frontier->version &&
                    frontier->fold_number == built->frontier->fold_number &&
-                   Includes(ViewOfSnapshot(snapshot, context), built->view) && WhyNotMergeable(built, stream) == nullptr;
+                   Includes(ViewOfSnapshot(snapshot, context), built->view) && WhyNotMergeable(built, stream, snapshot) == nullptr;
   MemoryContextDelete(context);
   return can;
 }

@@ -16,6 +16,7 @@ struct BuiltOverlay {
   Overlay overlay;
   bool merges;
   bool extendable;
+  bool momentary;  // of a snapshot amid a statement: what it sees still changes, so it is not found again
   uint64 stream_generation;
   Oid storage;            // of the base, whose TIDs the mask holds
   FrontierRow *frontier;  // nullptr: none was visible

@@ -3,6 +3,7 @@
 
 #include "capture/change_log.hpp"
 #include "capture/frontier.hpp"
+#include "capture/open_statements.hpp"
 #include "delta/evaluate.hpp"
 #include "delta/hidden_state.hpp"
 #include "delta/overlay_build.hpp"
@@ -116,6 +117,13 @@ void CheckNotBehind(Relation rel, const FrontierRow *mine, const FrontierRow *la
                            RelationGetRelationName(rel))));
 }
 
+// A running statement's changes are partly visible and not in the log: what is folded now would be folded again.
+bool SourceIsChanging(const Stream *stream, Snapshot snapshot) {
+  for (int i = 0; i < stream->nsources; ++i)
+    if (IsMidStatement(stream->sources[i].relid, snapshot->curcid)) return true;
+  return false;
+}
+
 }  // namespace
 
 FoldResult RefreshStream(Oid relid) {
@@ -135,6 +143,11 @@ FoldResult RefreshStream(Oid relid) {
   const bool xact_snapshot = IsolationUsesXactSnapshot();
   Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
   PushActiveSnapshot(snapshot);
+  if (SourceIsChanging(stream, snapshot))
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("cannot refresh stream table \"%s\" inside a statement that changes its source",
+                           RelationGetRelationName(rel)),
+                    errhint("Refresh it after the statement.")));
   FrontierRow *frontier = ReadFrontier(relid, snapshot, CurrentMemoryContext);
   CheckNotBehind(rel, frontier, LatestFrontier(relid));
 
@@ -182,7 +195,7 @@ bool PopulateNewStream(Oid relid, int64 *rows) {
   const Stream *stream = LookupStream(relid);
   const bool xact_snapshot = IsolationUsesXactSnapshot();
   Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
-  const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot);
+  const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot) && !SourceIsChanging(stream, snapshot);
   if (can) {
     PushActiveSnapshot(snapshot);
     BaseWriter *writer = BeginBaseWrite(rel);

@@ -4,6 +4,7 @@
 // statement takes its snapshot, now and whenever the plan is used again, because they are in its range table. Refuses:
 // changing a stream table, locking its rows, reading one that holds nothing yet, and a plan that reads base rows
 // without a delta arm beside them (some other extension's path).
+#include "capture/open_statements.hpp"
 #include "pg/boundary.hpp"
 #include "pg/stream.hpp"
 #include "scan/delta_arm.hpp"
@@ -15,6 +16,7 @@ namespace pgstream {
 namespace {
 
 planner_hook_type previous_planner_hook;
+ExecutorStart_hook_type previous_executor_start;
 int planner_depth;
 
 // --- Refusals -----------------------------------------------------------------------------------------------------
@@ -207,6 +209,27 @@ PlannedStmt *Plan_(Query *parse, const char *query_string, int cursor_options, P
   return plan;
 }
 
+// Workers know nothing of the statements that run in the leader's transaction, amid which a stream table must not trust the
+// log: a query inside one reads stream tables without workers.
+void StartExecutor(QueryDesc *query, int flags) {
+  if (AnyMidStatement() && query->plannedstmt->parallelModeNeeded) {
+    ListCell *cell;
+    foreach (cell, query->plannedstmt->rtable) {
+      const RangeTblEntry *const rte = lfirst_node(RangeTblEntry, cell);
+      if (rte->rtekind != RTE_RELATION || !IsStreamRelid(rte->relid)) continue;
+      auto *const serial = static_cast<PlannedStmt *>(palloc(sizeof(PlannedStmt)));
+      *serial = *query->plannedstmt;
+      serial->parallelModeNeeded = false;
+      query->plannedstmt = serial;
+      break;
+    }
+  }
+  if (previous_executor_start != nullptr)
+    previous_executor_start(query, flags);
+  else
+    standard_ExecutorStart(query, flags);
+}
+
 }  // namespace
 
 void InitScanHooks() {
@@ -215,6 +238,8 @@ void InitScanHooks() {
   InitExplain();
   previous_planner_hook = planner_hook;
   planner_hook = Callback<Plan_>::Call;
+  previous_executor_start = ExecutorStart_hook;
+  ExecutorStart_hook = Callback<StartExecutor>::Call;
 }
 
 }  // namespace pgstream
