@@ -16,7 +16,8 @@ namespace {
 
 FunctionCallInfo NewCall(FmgrInfo *function, int nargs, Oid collation, AggState *context) {
   auto *call = static_cast<FunctionCallInfo>(palloc0(SizeForFunctionCallInfo(nargs)));
-  InitFunctionCallInfoData(*call, function, static_cast<short>(nargs), collation, reinterpret_cast<Node *>(context), nullptr);
+  InitFunctionCallInfoData(*call, function, static_cast<short>(nargs), collation, reinterpret_cast<Node *>(context),
+                           nullptr);
   return call;
 }
 
@@ -42,7 +43,8 @@ void PrepareAggregate(AggregateSet *set, const GroupAggregate *aggregate, Aggreg
   program->filtered = aggref->aggfilter != nullptr;
   program->nargs = nargs;
   program->collation = aggref->inputcollid;
-  program->state_type = resolve_aggregate_transtype(aggref->aggfnoid, functions.declared_state_type, input_types, nargs);
+  program->state_type =
+      resolve_aggregate_transtype(aggref->aggfnoid, functions.declared_state_type, input_types, nargs);
   program->internal_state = program->state_type == INTERNALOID;
   get_typlenbyval(program->state_type, &program->state_length, &program->state_byval);
   program->initial_null = functions.initial == nullptr;
@@ -50,8 +52,8 @@ void PrepareAggregate(AggregateSet *set, const GroupAggregate *aggregate, Aggreg
 
   Expr *transition_expr;
   Expr *inverse_expr;
-  build_aggregate_transfn_expr(input_types, nargs, 0, false, program->state_type, aggref->inputcollid, functions.transition,
-                               functions.inverse, &transition_expr, &inverse_expr);
+  build_aggregate_transfn_expr(input_types, nargs, 0, false, program->state_type, aggref->inputcollid,
+                               functions.transition, functions.inverse, &transition_expr, &inverse_expr);
   fmgr_info(functions.transition, &program->transition);
   fmgr_info_set_expr(reinterpret_cast<Node *>(transition_expr), &program->transition);
   program->transition_call = NewCall(&program->transition, nargs + 1, aggref->inputcollid, set->call_context);
@@ -79,13 +81,14 @@ void PrepareAggregate(AggregateSet *set, const GroupAggregate *aggregate, Aggreg
   if (program->has_sort) fmgr_info(get_opcode(functions.sort_operator), &program->sort);
 
   const Oid parts[] = {aggref->aggfnoid, program->state_type, functions.transition};
-  set->fingerprint = static_cast<uint16>(
-      (set->fingerprint * 31) ^ hash_bytes(reinterpret_cast<const unsigned char *>(parts), sizeof(parts)));
+  set->fingerprint = static_cast<uint16>((set->fingerprint * 31) ^
+                                         hash_bytes(reinterpret_cast<const unsigned char *>(parts), sizeof(parts)));
 }
 
 // Makes newval the state: copied into the state context unless it is the old one changed in place. (The type internal is
 // passed by value: the pointer is taken as it is.)
-void ReplaceState(const AggregateSet *set, const AggregateProgram *program, AggregateState *state, Datum newval, bool isnull) {
+void ReplaceState(const AggregateSet *set, const AggregateProgram *program, AggregateState *state, Datum newval,
+                  bool isnull) {
   if (!program->state_byval && DatumGetPointer(newval) != DatumGetPointer(state->value)) {
     if (!isnull) {
       // A state outlives the row it came from, whose toasted values may go: it holds no pointer to one.
@@ -123,8 +126,12 @@ void FreeState(const AggregateProgram *program, AggregateState *state) {
   state->isnull = true;
 }
 
-bool HasNoInputs(const AggregateProgram *program) { return program->nargs == 0 && !program->filtered; }
-bool Skips(uint64 skip, int aggregate) { return aggregate < 64 && (skip >> aggregate & 1) != 0; }
+bool HasNoInputs(const AggregateProgram *program) {
+  return program->nargs == 0 && !program->filtered;
+}
+bool Skips(uint64 skip, int aggregate) {
+  return aggregate < 64 && (skip >> aggregate & 1) != 0;
+}
 
 // Puts the arguments of one input row into a call. False when the filter or a strict function leaves the row out.
 bool LoadArguments(const AggregateProgram *program, bool strict, FunctionCallInfo call, const Datum *values,
@@ -285,7 +292,8 @@ void InitializeStates(const AggregateSet *set, AggregateState *states) {
   for (int i = 0; i < set->naggregates; i++) InitializeState(set, &set->programs[i], &states[i]);
 }
 
-void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip) {
+void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls,
+                   uint64 skip) {
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
     if (HasNoInputs(program) || Skips(skip, i)) continue;
@@ -293,7 +301,8 @@ void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum 
   }
 }
 
-void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip) {
+void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls,
+                   uint64 skip) {
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
     if (HasNoInputs(program) || Skips(skip, i)) continue;
@@ -305,8 +314,10 @@ void AdvanceWithoutInputs(const AggregateSet *set, AggregateState *states, int64
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
     if (!HasNoInputs(program)) continue;
-    for (int64 done = 0; done < n && !states[i].doubtful; done++) AdvanceState(set, program, &states[i], nullptr, nullptr);
-    for (int64 done = 0; done > n && !states[i].doubtful; done--) RetractState(set, program, &states[i], nullptr, nullptr);
+    for (int64 done = 0; done < n && !states[i].doubtful; done++)
+      AdvanceState(set, program, &states[i], nullptr, nullptr);
+    for (int64 done = 0; done > n && !states[i].doubtful; done--)
+      RetractState(set, program, &states[i], nullptr, nullptr);
   }
 }
 
@@ -316,7 +327,8 @@ bool SameInputImage(const AggregateSet *set, int aggregate, const Datum *values_
   const int end = program->first_input + (program->filtered ? 1 : 0) + program->nargs;
   for (int i = program->first_input; i < end; i++) {
     if (nulls_a[i] != nulls_b[i]) return false;
-    if (!nulls_a[i] && !datum_image_eq(values_a[i], values_b[i], set->input_byval[i], set->input_lengths[i])) return false;
+    if (!nulls_a[i] && !datum_image_eq(values_a[i], values_b[i], set->input_byval[i], set->input_lengths[i]))
+      return false;
   }
   return true;
 }

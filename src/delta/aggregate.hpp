@@ -16,8 +16,8 @@ namespace pgstream {
 
 // The running state of one aggregate of one group.
 struct AggregateState {
-  Datum value;    // in the state context when by reference
-  int64 count;    // transitions it has in it that were not taken back
+  Datum value;  // in the state context when by reference
+  int64 count;  // transitions it has in it that were not taken back
   bool isnull;
   bool doubtful;  // a retraction was refused: the group must be evaluated from its rows
 };
@@ -67,11 +67,13 @@ void InitializeStates(const AggregateSet *set, AggregateState *states);
 
 // Adds one input row to the states of all aggregates but those in `skip` (bit i: aggregate i; only the first 64 can be
 // skipped).
-void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip);
+void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls,
+                   uint64 skip);
 
 // Takes one input row back, in the same way; all additions must have been done before. An aggregate that cannot is marked
 // doubtful and left alone from then on.
-void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls, uint64 skip);
+void RetractStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls,
+                   uint64 skip);
 
 // Both for the aggregates that have no inputs (count(*)), n rows at once, taken back when n < 0; AdvanceStates and
 // RetractStates pass them over.

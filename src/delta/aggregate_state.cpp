@@ -42,7 +42,8 @@ bool ReadVarint(Reader *reader, uint64 *value) {
   return false;
 }
 
-Datum CallWithContext(const AggregateSet *set, FmgrInfo *function, Datum first, bool first_null, Datum second, int nargs) {
+Datum CallWithContext(const AggregateSet *set, FmgrInfo *function, Datum first, bool first_null, Datum second,
+                      int nargs) {
   LOCAL_FCINFO(call, 2);
   InitFunctionCallInfoData(*call, function, static_cast<short>(nargs), InvalidOid,
                            reinterpret_cast<Node *>(set->call_context), nullptr);
@@ -142,7 +143,8 @@ bool DeserializeStates(const AggregateSet *set, const bytea *data, int64 *rows, 
   Reader reader = {reinterpret_cast<const uint8 *>(VARDATA_ANY(data)), nullptr};
   reader.end = reader.position + VARSIZE_ANY_EXHDR(data);
   uint16 fingerprint;
-  if (reader.end - reader.position < 4 || reader.position[0] != kStateFormat || reader.position[1] != compat::kServerMajor) {
+  if (reader.end - reader.position < 4 || reader.position[0] != kStateFormat ||
+      reader.position[1] != compat::kServerMajor) {
     return false;
   }
   memcpy(&fingerprint, reader.position + 2, sizeof(fingerprint));

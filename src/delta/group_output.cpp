@@ -13,7 +13,8 @@ TupleDesc DescriptorOf(const List *expressions) {
   AttrNumber column = 0;
   foreach (cell, expressions) {
     Node *expression = static_cast<Node *>(lfirst(cell));
-    if (IsA(expression, TargetEntry)) expression = reinterpret_cast<Node *>(reinterpret_cast<TargetEntry *>(expression)->expr);
+    if (IsA(expression, TargetEntry))
+      expression = reinterpret_cast<Node *>(reinterpret_cast<TargetEntry *>(expression)->expr);
     column++;
     TupleDescInitEntry(descriptor, column, nullptr, exprType(expression), exprTypmod(expression), 0);
     TupleDescInitEntryCollation(descriptor, column, exprCollation(expression));
@@ -86,7 +87,8 @@ GroupWriter *NewGroupWriter(Relation rel, const DeltaPlan *plan, AggregateSet *a
   writer->inner = MakeSingleTupleTableSlot(DescriptorOf(columns), &TTSOpsVirtual);
   writer->econtext->ecxt_innertuple = writer->inner;
   writer->having = CompileQuals(plan->having);
-  writer->outputs = ExecBuildProjectionInfo(Simplify(TargetsOf(plan->outputs)), writer->econtext, writer->row, nullptr, nullptr);
+  writer->outputs =
+      ExecBuildProjectionInfo(Simplify(TargetsOf(plan->outputs)), writer->econtext, writer->row, nullptr, nullptr);
   return writer;
 }
 

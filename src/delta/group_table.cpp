@@ -7,8 +7,8 @@ namespace {
 constexpr uint64 kInitialCapacity = 256;
 
 Group **NewSlots(const GroupTable *table, uint64 capacity) {
-  return static_cast<Group **>(MemoryContextAllocExtended(table->context, capacity * sizeof(Group *),
-                                                          MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+  return static_cast<Group **>(
+      MemoryContextAllocExtended(table->context, capacity * sizeof(Group *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
 }
 
 void Grow(GroupTable *table) {
@@ -96,7 +96,8 @@ GroupTable *NewGroupTable(const DeltaPlan *plan, MemoryContext context) {
 bool GroupKeysEqual(GroupTable *table, const Datum *a, const bool *a_nulls, const Datum *b, const bool *b_nulls) {
   for (int i = 0; i < table->nkeys; i++) {
     if (a_nulls[i] != b_nulls[i]) return false;
-    if (!a_nulls[i] && !DatumGetBool(FunctionCall2Coll(&table->equality[i], table->collations[i], a[i], b[i]))) return false;
+    if (!a_nulls[i] && !DatumGetBool(FunctionCall2Coll(&table->equality[i], table->collations[i], a[i], b[i])))
+      return false;
   }
   return true;
 }

@@ -23,8 +23,8 @@ struct GroupChange {
 };
 
 enum class GroupState : uint8 {
-  Unknown,  // its base row was not looked up yet
-  Running,  // rows and states are right for everything but the pending changes
+  Unknown,   // its base row was not looked up yet
+  Running,   // rows and states are right for everything but the pending changes
   Stateless  // only its rows in the source can tell
 };
 

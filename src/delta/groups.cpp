@@ -29,9 +29,9 @@ struct GroupsDelta {
   const Stream *stream;
   const DeltaPlan *plan;
   bool for_fold;
-  bool keeps_state;    // else every touched group is evaluated by the query
+  bool keeps_state;      // else every touched group is evaluated by the query
   bool keys_are_images;  // equal keys are the same bytes
-  uint64 insert_only;  // aggregates for which opposite changes are looked for
+  uint64 insert_only;    // aggregates for which opposite changes are looked for
   const char *failure;
   Size memory_limit;
 
@@ -109,8 +109,8 @@ void KeepChange(GroupsDelta *delta, Group *group, const Datum *values, const boo
   change->weight = weight;
   for (int i = 0; i < set->ninputs; i++) {
     change->nulls[i] = nulls[i];
-    change->values[i] =
-        nulls[i] ? static_cast<Datum>(0) : CopyDetoasted(delta->changes, values[i], set->input_byval[i], set->input_lengths[i]);
+    change->values[i] = nulls[i] ? static_cast<Datum>(0)
+                                 : CopyDetoasted(delta->changes, values[i], set->input_byval[i], set->input_lengths[i]);
   }
   change->next = group->changes;
   group->changes = change;
@@ -142,8 +142,9 @@ void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
   bool created;
   Group *group = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
   if (created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
-    delta->overflowed = MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) >
-                        delta->memory_limit;
+    delta->overflowed =
+        MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) >
+        delta->memory_limit;
   }
   if (!group->touched) {
     group->touched = true;
@@ -210,7 +211,8 @@ const char *ApplyChanges(GroupsDelta *delta, Group *group) {
   AdvanceWithoutInputs(set, group->states, group->net);
   MemoryContextReset(set->temporary);
   // Where equal keys can look different (1.0 and 1.00), the one shown may be the one that went.
-  if (AnyDoubtful(set, group->states) || (group->retracted && !delta->keys_are_images)) group->state = GroupState::Stateless;
+  if (AnyDoubtful(set, group->states) || (group->retracted && !delta->keys_are_images))
+    group->state = GroupState::Stateless;
   return nullptr;
 }
 
@@ -218,7 +220,8 @@ const char *ApplyChanges(GroupsDelta *delta, Group *group) {
 
 void MaskBase(GroupsDelta *delta, Group *group) {
   if (!group->has_base || group->masked) return;
-  delta->overlay->mask.Insert(ItemPointerGetBlockNumber(&group->base_tid), ItemPointerGetOffsetNumber(&group->base_tid));
+  delta->overlay->mask.Insert(ItemPointerGetBlockNumber(&group->base_tid),
+                              ItemPointerGetOffsetNumber(&group->base_tid));
   group->masked = true;
 }
 
@@ -263,7 +266,8 @@ KeySet KeysOf(const GroupsDelta *delta, const List *groups) {
 
 Group *FindKeyed(GroupsDelta *delta, const Datum *keys, const bool *nulls) {
   Group *group = FindGroup(delta->table, keys, nulls, nullptr);
-  if (group == nullptr || group->state != GroupState::Stateless) elog(ERROR, "keyed evaluation returned an unexpected group");
+  if (group == nullptr || group->state != GroupState::Stateless)
+    elog(ERROR, "keyed evaluation returned an unexpected group");
   return group;
 }
 
@@ -431,7 +435,8 @@ const char *FinishInParts(GroupsDelta *delta, Relation rel, Snapshot snapshot) {
 const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
   auto *delta = reinterpret_cast<GroupsDelta *>(opaque);
   if (delta->failure != nullptr) return delta->failure;
-  const MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pg_stream groups finish", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext work =
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream groups finish", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext old = MemoryContextSwitchTo(work);
   const bool fresh = delta->table->count == 0;
   if (TakePart(delta, rel, snapshot, 0, 1)) {

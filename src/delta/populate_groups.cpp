@@ -177,7 +177,8 @@ uint64 ComputeContent(Relation rel, const Stream *stream, Snapshot snapshot, Bas
 }
 
 uint64 ComputeGroups(Relation rel, const Stream *stream, Snapshot snapshot, BaseRowVisitor visit, void *argument) {
-  const MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream populate", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream populate", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext old = MemoryContextSwitchTo(context);
   Population population = {};
   population.plan = stream->plan;

@@ -17,7 +17,8 @@ bool LookupAggregateFunctions(Oid aggregate, bool moving, AggregateFunctions *fu
     functions->final_extra = moving ? form->aggmfinalextra : form->aggfinalextra;
     functions->declared_state_type = moving ? form->aggmtranstype : form->aggtranstype;
     functions->sort_operator = form->aggsortop;
-    const bool same_state = functions->transition == form->aggtransfn && functions->declared_state_type == form->aggtranstype;
+    const bool same_state =
+        functions->transition == form->aggtransfn && functions->declared_state_type == form->aggtranstype;
     if (functions->declared_state_type == INTERNALOID && same_state && OidIsValid(form->aggserialfn) &&
         OidIsValid(form->aggdeserialfn) && OidIsValid(form->aggcombinefn)) {
       functions->serialize = form->aggserialfn;
@@ -25,8 +26,8 @@ bool LookupAggregateFunctions(Oid aggregate, bool moving, AggregateFunctions *fu
       functions->combine = form->aggcombinefn;
     }
     bool isnull;
-    const Datum initial = SysCacheGetAttr(AGGFNOID, tuple,
-                                          moving ? Anum_pg_aggregate_aggminitval : Anum_pg_aggregate_agginitval, &isnull);
+    const Datum initial = SysCacheGetAttr(
+        AGGFNOID, tuple, moving ? Anum_pg_aggregate_aggminitval : Anum_pg_aggregate_agginitval, &isnull);
     functions->initial = isnull ? nullptr : TextDatumGetCString(initial);
   }
   ReleaseSysCache(tuple);

@@ -13,7 +13,7 @@ struct AggregateFunctions {
   Oid inverse;  // InvalidOid when not moving
   Oid final;    // InvalidOid: the state is the result
   bool final_extra;
-  Oid declared_state_type;  // possibly polymorphic
+  Oid declared_state_type;              // possibly polymorphic
   Oid serialize, deserialize, combine;  // valid only for a storable internal state
   Oid sort_operator;                    // min/max-like: the state sorts before every other value; else InvalidOid
   char *initial;                        // text of the initial state; nullptr when it is NULL
