@@ -218,7 +218,8 @@ inline LocalTransactionId CurrentLocalTransactionId() {
 // --- Planner and executor -----------------------------------------------------------------------------------------
 
 // 16: a custom scan node may choose the kind of its scan slot before it is begun; 15 insists on a virtual one, which the
-// node has to replace itself when it begins. The two calls together make the slot of kind ops.
+// node has to replace itself when it begins, with all that was compiled for it. The two calls together make the slot of
+// kind ops where it matters: in EvalPlanQual, which stores a row version fetched by TID in it.
 inline void ChooseScanSlot(CustomScanState *node, const TupleTableSlotOps *ops) {
 #if PG_VERSION_NUM >= 160000
   node->slotOps = ops;
@@ -233,6 +234,7 @@ inline void ReplaceScanSlot(CustomScanState *node, EState *estate, const TupleTa
   (void)estate;
   (void)ops;
 #else
+  if (estate->es_epq_active == nullptr) return;
   const auto *const plan = reinterpret_cast<Scan *>(node->ss.ps.plan);
   ExecInitScanTupleSlot(estate, &node->ss, RelationGetDescr(node->ss.ss_currentRelation), ops);
   ExecAssignScanProjectionInfoWithVarno(&node->ss, static_cast<int>(plan->scanrelid));

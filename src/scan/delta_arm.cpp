@@ -62,18 +62,15 @@ DeltaArmState *AsState(CustomScanState *node) {
 // Recognizes `column = expression-not-of-rel` in either order; puts the column first.
 bool HashableClause(PlannerInfo *root, const RelOptInfo *rel, Expr *clause, Var **column, Expr **value,
                     Oid *operator_oid) {
-  if (!IsA(clause, OpExpr))
-    return false;
+  if (!IsA(clause, OpExpr)) return false;
   auto *const op = reinterpret_cast<OpExpr *>(clause);
-  if (list_length(op->args) != 2)
-    return false;
+  if (list_length(op->args) != 2) return false;
   auto *left = static_cast<Expr *>(linitial(op->args));
   auto *right = static_cast<Expr *>(lsecond(op->args));
   Oid opno = op->opno;
   for (int attempt = 0; attempt < 2; attempt++) {
     Expr *bare = left;
-    while (IsA(bare, RelabelType))
-      bare = reinterpret_cast<RelabelType *>(bare)->arg;
+    while (IsA(bare, RelabelType)) bare = reinterpret_cast<RelabelType *>(bare)->arg;
     if (IsA(bare, Var)) {
       auto *const var = reinterpret_cast<Var *>(bare);
       if (var->varno == static_cast<int>(rel->relid) && var->varlevelsup == 0 && var->varattno > 0 &&
@@ -112,8 +109,7 @@ Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *t
     Var *column;
     Expr *value;
     Oid operator_oid;
-    if (!HashableClause(root, rel, clause, &column, &value, &operator_oid))
-      continue;
+    if (!HashableClause(root, rel, clause, &column, &value, &operator_oid)) continue;
     columns = lappend_int(columns, column->varattno);
     operators = lappend_oid(operators, operator_oid);
     collations = lappend_oid(collations, reinterpret_cast<OpExpr *>(clause)->inputcollid);
@@ -136,11 +132,30 @@ bool HashRow(DeltaArmState *state, TupleTableSlot *slot, uint32 *hash) {
     HashColumn *const column = &state->columns[i];
     bool null;
     const Datum value = slot_getattr(slot, column->column, &null);
-    if (null)
-      return false;
+    if (null) return false;
     *hash = Combine(*hash, DatumGetUInt32(FunctionCall1Coll(&column->column_hash, column->collation, value)));
   }
   return true;
+}
+
+// Looks up the hash functions of the hashable clauses and compiles their other sides.
+void PrepareColumns(DeltaArmState *state) {
+  const auto *const plan = reinterpret_cast<CustomScan *>(state->node.ss.ps.plan);
+  auto *const attributes = static_cast<List *>(linitial(plan->custom_private));
+  auto *const operators = static_cast<List *>(lsecond(plan->custom_private));
+  auto *const collations = static_cast<List *>(lthird(plan->custom_private));
+  state->columns = static_cast<HashColumn *>(palloc0(sizeof(HashColumn) * static_cast<Size>(state->ncolumns)));
+  for (int i = 0; i < state->ncolumns; i++) {
+    HashColumn *const column = &state->columns[i];
+    Oid column_hash, value_hash;
+    if (!get_op_hash_functions(list_nth_oid(operators, i), &column_hash, &value_hash))
+      elog(ERROR, "operator %u has no hash functions", list_nth_oid(operators, i));
+    column->column = static_cast<AttrNumber>(list_nth_int(attributes, i));
+    column->collation = list_nth_oid(collations, i);
+    fmgr_info(column_hash, &column->column_hash);
+    fmgr_info(value_hash, &column->value_hash);
+    column->value = ExecInitExpr(static_cast<Expr *>(list_nth(plan->custom_exprs, i)), &state->node.ss.ps);
+  }
 }
 
 // Builds the hash over all additions, if it fits into the memory a hash may have.
@@ -149,15 +164,14 @@ void BuildHash(DeltaArmState *state) {
   EState *const estate = state->node.ss.ps.state;
   const Size bytes = static_cast<Size>(additions->count) * (2 * sizeof(int64) + sizeof(uint32));
   state->hash_refused = true;
-  if (bytes > get_hash_memory_limit())
-    return;
+  if (bytes > get_hash_memory_limit()) return;
 
   const MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+  PrepareColumns(state);
   auto *const hash = static_cast<AdditionHash *>(palloc(sizeof(AdditionHash)));
   const auto count = static_cast<Size>(additions->count);
   uint32 nbuckets = 16;
-  while (nbuckets < count && nbuckets < (UINT32_C(1) << 31))
-    nbuckets *= 2;
+  while (nbuckets < count && nbuckets < (UINT32_C(1) << 31)) nbuckets *= 2;
   hash->mask = nbuckets - 1;
   hash->buckets = static_cast<int64 *>(MemoryContextAllocHuge(CurrentMemoryContext, nbuckets * sizeof(int64)));
   hash->next = static_cast<int64 *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(int64)));
@@ -171,14 +185,12 @@ void BuildHash(DeltaArmState *state) {
   for (int64 ordinal = additions->count - 1; ordinal >= 0; ordinal--) {
     CHECK_FOR_INTERRUPTS();
     uint32 value;
-    if (!AdditionsStore(additions, ordinal, &state->cursor, state->node.ss.ss_currentRelation, slot))
-      continue;
+    if (!AdditionsStore(additions, ordinal, &state->cursor, state->node.ss.ss_currentRelation, slot)) continue;
     const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
     const bool hashed = HashRow(state, slot, &value);
     MemoryContextSwitchTo(outer);
     ResetExprContext(econtext);
-    if (!hashed)
-      continue;
+    if (!hashed) continue;
     hash->hashes[ordinal] = value;
     hash->next[ordinal] = hash->buckets[value & hash->mask];
     hash->buckets[value & hash->mask] = ordinal;
@@ -198,8 +210,7 @@ void StartProbe(DeltaArmState *state) {
     HashColumn *const column = &state->columns[i];
     bool null;
     const Datum value = ExecEvalExprSwitchContext(column->value, econtext, &null);
-    if (null)
-      return;
+    if (null) return;
     const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
     hash = Combine(hash, DatumGetUInt32(FunctionCall1Coll(&column->value_hash, column->collation, value)));
     MemoryContextSwitchTo(outer);
@@ -220,22 +231,18 @@ void Resolve(DeltaArmState *state) {
 TupleTableSlot *NextAddition(ScanState *scan_state) {
   DeltaArmState *const state = AsState(reinterpret_cast<CustomScanState *>(scan_state));
   TupleTableSlot *const slot = scan_state->ss_ScanTupleSlot;
-  if (!state->resolved)
-    Resolve(state);
-  if (state->overlay == nullptr)
-    return ExecClearTuple(slot);
+  if (!state->resolved) Resolve(state);
+  if (state->overlay == nullptr) return ExecClearTuple(slot);
 
   const Additions *const additions = &state->overlay->additions;
   if (state->rescanned && !state->probing && state->ordinal == 0 && state->ncolumns > 0 &&
       additions->count > kHashFrom && !state->hash_refused) {
-    if (state->hash == nullptr)
-      BuildHash(state);
+    if (state->hash == nullptr) BuildHash(state);
     state->probing = state->hash != nullptr;
     state->probed = false;
   }
   if (state->probing) {
-    if (!state->probed)
-      StartProbe(state);
+    if (!state->probed) StartProbe(state);
     while (state->candidate >= 0) {
       const int64 ordinal = state->candidate;
       state->candidate = state->hash->next[ordinal];
@@ -247,8 +254,7 @@ TupleTableSlot *NextAddition(ScanState *scan_state) {
     return ExecClearTuple(slot);
   }
   while (state->ordinal < additions->count) {
-    if (AdditionsStore(additions, state->ordinal++, &state->cursor, scan_state->ss_currentRelation, slot))
-      return slot;
+    if (AdditionsStore(additions, state->ordinal++, &state->cursor, scan_state->ss_currentRelation, slot)) return slot;
     CHECK_FOR_INTERRUPTS();
   }
   return ExecClearTuple(slot);
@@ -259,25 +265,10 @@ bool Recheck(ScanState *, TupleTableSlot *) {
   return true;
 }
 
+// What hashing needs is prepared when hashing begins: most executions look at a handful of additions once.
 void Begin(CustomScanState *node, EState *estate, int) {
-  DeltaArmState *const state = AsState(node);
   compat::ReplaceScanSlot(node, estate, table_slot_callbacks(node->ss.ss_currentRelation));
-  const auto *const plan = reinterpret_cast<CustomScan *>(node->ss.ps.plan);
-  auto *const columns = static_cast<List *>(linitial(plan->custom_private));
-  state->ncolumns = list_length(columns);
-  state->columns = static_cast<HashColumn *>(palloc0(sizeof(HashColumn) * (state->ncolumns + 1)));
-  for (int i = 0; i < state->ncolumns; i++) {
-    HashColumn *const column = &state->columns[i];
-    Oid column_hash, value_hash;
-    const Oid operator_oid = list_nth_oid(static_cast<List *>(lsecond(plan->custom_private)), i);
-    if (!get_op_hash_functions(operator_oid, &column_hash, &value_hash))
-      elog(ERROR, "operator %u has no hash functions", operator_oid);
-    column->column = static_cast<AttrNumber>(list_nth_int(columns, i));
-    column->collation = list_nth_oid(static_cast<List *>(lthird(plan->custom_private)), i);
-    fmgr_info(column_hash, &column->column_hash);
-    fmgr_info(value_hash, &column->value_hash);
-    column->value = ExecInitExpr(static_cast<Expr *>(list_nth(plan->custom_exprs, i)), &node->ss.ps);
-  }
+  AsState(node)->ncolumns = list_length(reinterpret_cast<CustomScan *>(node->ss.ps.plan)->custom_exprs);
 }
 
 TupleTableSlot *Exec(CustomScanState *node) {
@@ -299,8 +290,7 @@ Size EstimateShared(CustomScanState *, ParallelContext *) {
 
 void InitializeShared(CustomScanState *node, ParallelContext *, void *shared) {
   DeltaArmState *const state = AsState(node);
-  if (!state->resolved)
-    Resolve(state);
+  if (!state->resolved) Resolve(state);
   *static_cast<MergeDecision *>(shared) = DecisionOf(state->overlay);
 }
 
@@ -314,8 +304,7 @@ void FollowShared(CustomScanState *node, shm_toc *, void *shared) {
 void End(CustomScanState *node) {
   DeltaArmState *const state = AsState(node);
   AdditionsCursorEnd(&state->cursor);
-  if (state->overlay != nullptr)
-    ReleaseOverlay(state->overlay);
+  if (state->overlay != nullptr) ReleaseOverlay(state->overlay);
   state->overlay = nullptr;
 }
 
@@ -323,8 +312,7 @@ void Explain(CustomScanState *node, List *, ExplainState *es) {
   const DeltaArmState *const state = AsState(node);
   const Stream *const stream = LookupStream(RelationGetRelid(node->ss.ss_currentRelation));
   ExplainOverlay(es->analyze && state->resolved ? state->overlay : nullptr, stream, es);
-  if (es->analyze && state->hash != nullptr)
-    ExplainPropertyBool("Hashed", true, es);
+  if (es->analyze && state->hash != nullptr) ExplainPropertyBool("Hashed", true, es);
 }
 
 Node *CreateState(CustomScan *) {
