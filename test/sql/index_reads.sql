@@ -1,6 +1,7 @@
 -- Reading through indexes while changes are pending: every path returns what the query returns, by the plan named.
 SET search_path = reads, public;
 SET max_parallel_workers_per_gather = 0;
+SET jit = off;
 
 -- Sequential, for comparison.
 SELECT * FROM verify('SELECT count(*) FROM {picked} s');
@@ -55,6 +56,12 @@ SELECT * FROM verify('SELECT a.id, b.total FROM {picked} a JOIN {totals} b ON b.
 RESET enable_hashjoin;
 RESET enable_mergejoin;
 RESET enable_material;
+
+-- The same with the server's compiled deforming and expressions, where it has them.
+SET jit = on;
+SET jit_above_cost = 0;
+SELECT * FROM verify('SELECT id, twice + 1, note FROM {picked} s WHERE id BETWEEN 4990 AND 5010 AND grp + 1 > 0');
+SET jit = off;
 
 -- Uniqueness of an index is nothing the planner may rely on: the join stays.
 SELECT shape('SELECT p.id FROM picked p LEFT JOIN totals t ON t.grp = p.grp');
