@@ -12,6 +12,9 @@ DIFFERENCE = """SELECT side, r FROM (
   (SELECT 'missing', r FROM (SELECT y::text AS r FROM ({query}) y EXCEPT ALL SELECT x::text FROM {st} x) m)) d
  ORDER BY 1, 2 LIMIT 6"""
 
+EXISTS = """SELECT EXISTS (SELECT x::text FROM {st} x EXCEPT ALL SELECT y::text FROM ({query}) y)
+  OR EXISTS (SELECT y::text FROM ({query}) y EXCEPT ALL SELECT x::text FROM {st} x)"""
+
 
 def compare(session, table, when):
     """Live equality, as multisets of texts."""

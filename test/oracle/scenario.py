@@ -5,6 +5,7 @@ except values read back for lookups, which the steps before determine.
 """
 
 import random
+import re
 import time
 
 import psycopg2
@@ -35,10 +36,14 @@ class Source:
         numbers = [c for c in self.columns if c.kind.name == 'int' and c.type == 'integer']
         if numbers and self.shape == 'plain' and rng.random() < 0.15:
             self.generated = numbers[0].name
+            g = values.Column(rng, 'g', next(k for k in values.KINDS if k.sql == 'integer'), schema)
+            g.generated = True
+            self.columns.append(g)
+        self.watched = rng.random() < 0.15  # triggers of its own read the stream tables while a statement runs
 
     def ddl(self):
         parts = ['id integer%s' % (' PRIMARY KEY' if self.key else '')]
-        parts += ['%s %s%s' % (c.name, c.type, ' NOT NULL' if c.not_null else '') for c in self.columns]
+        parts += ['%s %s%s' % (c.name, c.type, ' NOT NULL' if c.not_null else '') for c in self.plain_columns()]
         if self.generated:
             parts.append('g integer GENERATED ALWAYS AS (%s %% 5 + 1) STORED' % self.generated)
         body = ', '.join(parts)
@@ -58,12 +63,15 @@ class Source:
                 self.name, self.name))
         return found
 
+    def plain_columns(self):
+        return [c for c in self.columns if not c.generated]
+
     def insertable(self):
-        return ['id'] + [c.name for c in self.columns]
+        return ['id'] + [c.name for c in self.plain_columns()]
 
     def row(self, rng, row_id):
         return '(%s)' % ', '.join([str(row_id)] + [c.typed(rng) if c.not_null else
-                                                   '%s::%s' % (c.literal(rng), c.type) for c in self.columns])
+                                                   '%s::%s' % (c.literal(rng), c.type) for c in self.plain_columns()])
 
 
 class StreamTable:
@@ -131,12 +139,13 @@ class Scenario:
         try:
             s.run('DROP SCHEMA IF EXISTS %s CASCADE' % self.schema)
             s.run('CREATE SCHEMA %s' % self.schema)
-            for statement in values.SUPPORT.format(s=self.schema).strip().split(';\n'):
+            for statement in re.split(r';\n(?=CREATE )', values.SUPPORT.format(s=self.schema).strip()):
                 s.run(statement)
             self.two_phase = int(s.value('SHOW max_prepared_transactions')) > 0
             self.make_sources()
             for _ in range(rng.choice([1, 1, 2, 2, 3, 4, 5])):
                 self.create_table()
+            self.watch()
             self.check('after creation')
             for _ in range(rng.randrange(8, self.options.steps)):
                 steps.step(self)
@@ -154,6 +163,18 @@ class Scenario:
             self.first.run("ROLLBACK PREPARED '%s'" % self.prepared_gid)
         except Failure:
             pass
+
+    def watch(self):
+        """Triggers that compare stream tables and queries in the middle of a statement, before or after capture."""
+        rng = self.rng
+        for source in self.sources:
+            if not source.watched or source.shape != 'plain':
+                continue
+            name = rng.choice(['a_first', 'zz_last'])
+            when, level = rng.choice([('AFTER', 'ROW'), ('AFTER', 'ROW'), ('BEFORE', 'ROW'), ('AFTER', 'STATEMENT')])
+            condition = 'WHEN (NEW.id % 3 = 0)' if level == 'ROW' else ''
+            self.first.run('CREATE TRIGGER %s %s INSERT OR UPDATE ON %s FOR EACH %s %s EXECUTE FUNCTION %s.look()' % (
+                name, when, source.name, level, condition, self.schema))
 
     def make_sources(self):
         rng = self.rng
@@ -180,7 +201,7 @@ class Scenario:
         names = ', '.join(source.insertable())
         columns = ', '.join('(ARRAY[%s]::%s[])[1 + i %% %d]' % (', '.join(c.pool), c.type, len(c.pool))
                             if c.kind.name not in ('intarray', 'textarray', 'composite') else
-                            '%s::%s' % (c.pool[0], c.type) for c in source.columns)
+                            '%s::%s' % (c.pool[0], c.type) for c in source.plain_columns())
         base = self.next_id
         n = self.rng.choice([500, 3000])
         self.next_id += n
@@ -214,6 +235,8 @@ class Scenario:
         table.types = dict(s.run("SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
                                  "WHERE attrelid = %d AND attnum > 0 AND NOT attisdropped" % table.relid))
         self.relids.append(table.relid)
+        s.run("INSERT INTO %s.watched VALUES ('%s', $q$%s$q$)" % (self.schema, table.name, checks.EXISTS.format(
+            st=table.name, query=query.sql)))
         checks.strategy_at_creation(s, table)
         for o in query.outputs:
             if o.index and o.order and rng.random() < 0.2:

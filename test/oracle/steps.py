@@ -15,7 +15,8 @@ SETTINGS = [
     'enable_hashagg = off', 'enable_hashagg = on', 'enable_hashjoin = off', 'enable_hashjoin = on',
     'enable_mergejoin = off', 'enable_nestloop = off', 'enable_nestloop = on', 'enable_sort = off', 'enable_sort = on',
     "work_mem = '64kB'", "work_mem = '4MB'", 'plan_cache_mode = force_generic_plan', 'plan_cache_mode = auto',
-    'PARALLEL', 'PARALLEL', 'SERIAL', 'RESET',
+    'PARALLEL', 'PARALLEL', 'SERIAL', 'RESET', "timezone = 'Asia/Tokyo'", "datestyle = 'German'",
+    "intervalstyle = 'iso_8601'", "bytea_output = 'escape'", 'extra_float_digits = 0',
 ]
 
 
@@ -215,6 +216,7 @@ def drop(sc):
     if sc.tables:
         table = sc.rng.choice(sc.tables)
         sc.first.run('DROP TABLE %s' % table.name)
+        sc.first.run("DELETE FROM %s.watched WHERE st = '%s'" % (sc.schema, table.name))
         sc.tables.remove(table)
 
 
@@ -222,8 +224,16 @@ def vacuum(sc):
     rng = sc.rng
     if sc.second is not None and sc.second.in_transaction() and rng.random() < 0.5:
         return
-    names = [t.name for t in sc.tables] + [s.name for s in sc.sources]
-    sc.first.run('VACUUM%s %s' % (rng.choice(['', ' (ANALYZE)', ' (FREEZE)']), rng.choice(names)))
+    name = rng.choice([t.name for t in sc.tables] + [s.name for s in sc.sources])
+    alone = sc.second is None or not sc.second.in_transaction()
+    if alone and rng.random() < 0.35:
+        # What rewrites: hidden state is lost with it, a source keeps its content.
+        sc.first.run(rng.choice(['VACUUM (FULL) %s', 'REINDEX TABLE %s', 'VACUUM (FULL, ANALYZE) %s']) % name)
+    elif alone and rng.random() < 0.3:
+        source = rng.choice(sc.sources)
+        sc.first.run('ALTER TABLE %s ADD COLUMN more%d integer%s' % (source.name, sc.next_id, rng.choice(['', ' DEFAULT 7'])))
+    else:
+        sc.first.run('VACUUM%s %s' % (rng.choice(['', ' (ANALYZE)', ' (FREEZE)']), name))
 
 
 def strategy(sc):

@@ -89,7 +89,7 @@ class Column:
         self.pool = rng.sample(pool, min(size, len(pool)))
         self.nulls = rng.choice([0, 0.1, 0.1, 0.3, 0.6])
         self.not_null = self.nulls == 0 and rng.random() < 0.3
-        self.generated = None  # expression of a stored generated column
+        self.generated = False  # a stored generated column: never written
 
     def literal(self, rng):
         """A value as SQL that has the column's type when cast."""
@@ -120,6 +120,11 @@ CREATE FUNCTION {s}.sorted(bigint[]) RETURNS text LANGUAGE sql IMMUTABLE
 CREATE FUNCTION {s}.append(bigint[], bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$ SELECT $1 || $2 $$;
 CREATE AGGREGATE {s}.own_list(bigint) (sfunc = {s}.append, stype = bigint[], initcond = '{{}}', finalfunc = {s}.sorted,
   msfunc = {s}.append, minvfunc = {s}.drop_first, mstype = bigint[], minitcond = '{{}}', mfinalfunc = {s}.sorted);
+CREATE TABLE {s}.watched (st text PRIMARY KEY, differs text);
+CREATE FUNCTION {s}.look() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE w record; d boolean; BEGIN
+  FOR w IN SELECT * FROM {s}.watched LOOP EXECUTE w.differs INTO d; IF d THEN
+    RAISE EXCEPTION 'in a trigger (% % %) % differs from its query', TG_NAME, TG_WHEN, TG_OP, w.st; END IF; END LOOP;
+  RETURN NEW; END $$;
 CREATE FUNCTION {s}.twice(v numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT v * 2 $$;
 CREATE FUNCTION {s}.label(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE
   AS $$ BEGIN RETURN '<' || coalesce(v, 'none') || '>'; END $$;

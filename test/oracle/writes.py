@@ -25,7 +25,8 @@ def rows_where(rng, sc, source):
 
 
 def assignments(rng, source):
-    chosen = rng.sample(source.columns, rng.choice([1, 1, 2]) if len(source.columns) > 1 else 1)
+    plain = source.plain_columns()
+    chosen = rng.sample(plain, rng.choice([1, 1, 2]) if len(plain) > 1 else 1)
     found = []
     for c in chosen:
         roll = rng.random()
@@ -85,8 +86,8 @@ def copy(sc, source, n):
     rng = sc.rng
     rows = []
     for i in take_ids(sc, n):
-        fields = [plain_field(rng, c) for c in source.columns]
-        if any(f is None and c.not_null for f, c in zip(fields, source.columns)):
+        fields = [plain_field(rng, c) for c in source.plain_columns()]
+        if any(f is None and c.not_null for f, c in zip(fields, source.plain_columns())):
             return insert(sc, sc.first, source, n)
         rows.append([str(i)] + fields)
     sc.first.copy_in('%s (%s)' % (source.name, ', '.join(source.insertable())), rows)
@@ -97,7 +98,7 @@ def upsert(sc, source):
     ids = sorted(rng.sample(range(1, sc.next_id + 5), min(3, sc.next_id)))
     sc.next_id += 5
     rows = ',\n  '.join(source.row(rng, i) for i in ids)
-    c = rng.choice(source.columns)
+    c = rng.choice(source.plain_columns())
     action = rng.choice(['DO NOTHING', 'DO UPDATE SET %s = EXCLUDED.%s' % (c.name, c.name),
                          'DO UPDATE SET %s = %s WHERE %s.id %% 2 = 0' % (c.name, c.typed(rng), source.bare)])
     sc.first.run('INSERT INTO %s AS %s (%s) VALUES\n  %s\n  ON CONFLICT (id) %s' % (
@@ -114,7 +115,7 @@ def merge(sc, source):
     if rng.random() < 0.6:
         clauses.append('WHEN MATCHED AND t.id %% 3 = %d THEN DELETE' % rng.randrange(3))
     if rng.random() < 0.8:
-        c = rng.choice(source.columns)
+        c = rng.choice(source.plain_columns())
         clauses.append('WHEN MATCHED THEN UPDATE SET %s = v.%s' % (c.name, c.name))
     if rng.random() < 0.8 or not clauses:
         clauses.append('WHEN NOT MATCHED THEN INSERT (%s) VALUES (%s)' % (
@@ -142,6 +143,18 @@ def in_a_loop(sc, source):
                  '      DELETE FROM %s WHERE id %% 7 = i %% 7;\n      IF i %% 2 = %d THEN RAISE division_by_zero; END IF;\n'
                  '    EXCEPTION WHEN division_by_zero THEN NULL;\n    END;\n  END LOOP;\nEND $do$' % (
                      rng.randrange(1, 5), source.name, assignments(rng, source), source.name, rng.randrange(2)))
+
+
+def fold_in_block(sc, source):
+    """A fold in a block whose exception undoes it, amid changes that stay."""
+    rng = sc.rng
+    table = rng.choice(sc.tables)
+    sc.first.run("DO $do$ BEGIN\n  UPDATE %s SET %s WHERE id %% 4 = 1;\n  BEGIN\n    DELETE FROM %s WHERE id %% 5 = 2;\n"
+                 "    PERFORM pgstream.refresh_stream_table('%s');\n    UPDATE %s SET %s WHERE id %% 3 = 1;\n"
+                 "    %s\n  EXCEPTION WHEN division_by_zero OR serialization_failure THEN NULL;\n  END;\n"
+                 "  DELETE FROM %s WHERE id %% 11 = 3;\nEND $do$" % (
+                     source.name, assignments(rng, source), source.name, table.name, source.name,
+                     assignments(rng, source), rng.choice(['RAISE division_by_zero;', 'NULL;']), source.name))
 
 
 def truncate(sc, source):
@@ -180,6 +193,8 @@ def write(sc, may_truncate=True):
             options += ['upsert', 'upsert']
     if may_truncate and rng.random() < 0.25:
         options.append('truncate')
+    if sc.tables:
+        options.append('block')
     if source.shape == 'inherited':
         options.append('child')
     if rng.random() < 0.03:
@@ -195,6 +210,10 @@ def write(sc, may_truncate=True):
         several(sc, source)
     elif kind == 'loop':
         in_a_loop(sc, source)
+    elif kind == 'block':
+        fold_in_block(sc, source)
+        if sc.transaction is not None:
+            sc.transaction.folded = True
     elif kind == 'move':
         move(sc, source)
     elif kind == 'copy':
