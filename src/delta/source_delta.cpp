@@ -1,7 +1,9 @@
 // Consolidating the changes of a source: see source_delta.hpp.
 //
-// A row is kept as it lies in the log: for each used column, in order, its length (-1: NULL) and its bytes. That is
-// canonical, so equal bytes are equal rows, and values become datums only for rows that are left when drained.
+// A row is kept as it lies in the log: a bitmap of its NULLs, then the values of the used columns in order, those of
+// varying length after their length. That is canonical, so equal bytes are equal rows, and values become datums only for
+// rows that are left when drained. Rows lie one after the other in blocks: there may be hundreds of thousands, and
+// what they take counts against hash_mem.
 
 #include "delta/source_delta.hpp"
 
@@ -16,23 +18,30 @@ namespace pgstream {
 namespace {
 
 struct SourceRow {
-  SourceRow *next;        // in its bucket
-  SourceRow *next_dirty;  // among those whose weight may have changed since the drain before
-  uint64 hash;
-  int64 weight;
-  int64 drained;  // the weight that drains have given
-  bool dirty;
+  SourceRow *next;  // in its bucket
+  uint32 hash;
   uint32 size;
+  int64 weight;
   char image[FLEXIBLE_ARRAY_MEMBER];
 };
 
-constexpr int32 kNullLength = -1;
+struct RowBlock {
+  RowBlock *next;
+  Size used, size;  // of data
+  char data[FLEXIBLE_ARRAY_MEMBER];
+};
+
 constexpr uint32 kInitialBuckets = 64;
+constexpr Size kFirstBlock = 8 * 1024, kLargestBlock = 1024 * 1024;
+
+Size RowSize(uint32 image_size) {
+  return MAXALIGN(offsetof(SourceRow, image) + image_size);
+}
 
 }  // namespace
 
 struct SourceDelta {
-  MemoryContext context;
+  MemoryContext context;  // of rows and buckets; reset by each drain
   TupleDesc descriptor;
   int ncolumns;         // used ones
   AttrNumber *columns;  // ascending
@@ -42,7 +51,7 @@ struct SourceDelta {
   SourceRow **buckets;
   uint32 nbuckets;  // a power of two
   int64 nrows;
-  SourceRow *dirty;
+  RowBlock *blocks, *last_block;
   // For the record being read: which of its columns is each used one.
   int *positions;
   ColumnView *views;
@@ -65,7 +74,7 @@ ExprState *CompileQuals(List *quals) {
 SourceDelta *NewSourceDelta(const Stream *stream) {
   const DeltaPlan *const plan = stream->plan;
   SourceDelta *const delta = static_cast<SourceDelta *>(palloc0(sizeof(SourceDelta)));
-  delta->context = CurrentMemoryContext;
+  delta->context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream source delta", ALLOCSET_SMALL_SIZES);
   Relation source = table_open(plan->sources[0], AccessShareLock);
   delta->descriptor = CreateTupleDescCopy(RelationGetDescr(source));
   table_close(source, NoLock);
@@ -75,13 +84,10 @@ SourceDelta *NewSourceDelta(const Stream *stream) {
   while ((attnum = bms_next_member(plan->columns[0], attnum)) >= 0)
     delta->columns[delta->ncolumns++] = static_cast<AttrNumber>(attnum);
   delta->slot = MakeSingleTupleTableSlot(delta->descriptor, &TTSOpsVirtual);
-  for (int i = 0; i < delta->descriptor->natts; i++)
-    delta->slot->tts_isnull[i] = true;
+  for (int i = 0; i < delta->descriptor->natts; i++) delta->slot->tts_isnull[i] = true;
   delta->econtext = CreateStandaloneExprContext();
   delta->econtext->ecxt_scantuple = delta->slot;
   delta->quals = CompileQuals(plan->quals);
-  delta->nbuckets = kInitialBuckets;
-  delta->buckets = static_cast<SourceRow **>(palloc0(delta->nbuckets * sizeof(SourceRow *)));
   delta->positions = static_cast<int *>(palloc((used + 1) * sizeof(int)));
   delta->views = static_cast<ColumnView *>(palloc(kMaxBatchColumns * sizeof(ColumnView)));
   initStringInfo(&delta->image);
@@ -100,12 +106,9 @@ namespace {
 const char *MatchColumns(SourceDelta *delta, const BatchDecoder *decoder) {
   for (int i = 0; i < delta->ncolumns; i++) {
     int position = 0;
-    while (position < decoder->ncols() && decoder->layout(position).attnum != delta->columns[i])
-      position++;
-    if (position == decoder->ncols())
-      return "a change log record lacks a column";
-    if (delta->columns[i] > delta->descriptor->natts)
-      return "a change log record has an unknown column";
+    while (position < decoder->ncols() && decoder->layout(position).attnum != delta->columns[i]) position++;
+    if (position == decoder->ncols()) return "a change log record lacks a column";
+    if (delta->columns[i] > delta->descriptor->natts) return "a change log record has an unknown column";
     if (decoder->layout(position).length != TupleDescAttr(delta->descriptor, delta->columns[i] - 1)->attlen)
       return "a change log record has a column of another type";
     delta->positions[i] = position;
@@ -114,18 +117,26 @@ const char *MatchColumns(SourceDelta *delta, const BatchDecoder *decoder) {
 }
 
 void BuildImage(SourceDelta *delta) {
-  resetStringInfo(&delta->image);
+  StringInfo const image = &delta->image;
+  resetStringInfo(image);
+  const int bitmap_size = BITMAPLEN(delta->ncolumns);
+  enlargeStringInfo(image, bitmap_size);
+  memset(image->data, 0, static_cast<Size>(bitmap_size));
+  image->len = bitmap_size;
   for (int i = 0; i < delta->ncolumns; i++) {
     const ColumnView *const view = &delta->views[delta->positions[i]];
-    const int32 length = view->isnull ? kNullLength : static_cast<int32>(view->size);
-    appendBinaryStringInfo(&delta->image, reinterpret_cast<const char *>(&length), sizeof(length));
-    if (length > 0)
-      appendBinaryStringInfo(&delta->image, reinterpret_cast<const char *>(view->data), length);
+    if (view->isnull) {
+      image->data[i / 8] |= static_cast<char>(1 << (i % 8));
+      continue;
+    }
+    if (TupleDescAttr(delta->descriptor, delta->columns[i] - 1)->attlen < 0)
+      appendBinaryStringInfo(image, reinterpret_cast<const char *>(&view->size), sizeof(view->size));
+    appendBinaryStringInfo(image, reinterpret_cast<const char *>(view->data), static_cast<int>(view->size));
   }
 }
 
-void DoubleBuckets(SourceDelta *delta) {
-  const uint32 nbuckets = delta->nbuckets * 2;
+void Rehash(SourceDelta *delta) {
+  const uint32 nbuckets = delta->nbuckets == 0 ? kInitialBuckets : delta->nbuckets * 2;
   SourceRow **const buckets = static_cast<SourceRow **>(
       MemoryContextAllocExtended(delta->context, nbuckets * sizeof(SourceRow *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
   for (uint32 i = 0; i < delta->nbuckets; i++) {
@@ -137,29 +148,45 @@ void DoubleBuckets(SourceDelta *delta) {
       *bucket = row;
     }
   }
-  pfree(delta->buckets);
+  if (delta->buckets != nullptr) pfree(delta->buckets);
   delta->buckets = buckets;
   delta->nbuckets = nbuckets;
+}
+
+SourceRow *AllocateRow(SourceDelta *delta, uint32 image_size) {
+  const Size size = RowSize(image_size);
+  RowBlock *block = delta->last_block;
+  if (block == nullptr || block->used + size > block->size) {
+    const Size wanted = block == nullptr ? kFirstBlock : Min(block->size * 2, kLargestBlock);
+    const Size block_size = Max(wanted, size);
+    block = static_cast<RowBlock *>(MemoryContextAllocHuge(delta->context, offsetof(RowBlock, data) + block_size));
+    block->next = nullptr;
+    block->used = 0;
+    block->size = block_size;
+    if (delta->last_block != nullptr)
+      delta->last_block->next = block;
+    else
+      delta->blocks = block;
+    delta->last_block = block;
+  }
+  SourceRow *const row = reinterpret_cast<SourceRow *>(block->data + block->used);
+  block->used += size;
+  return row;
 }
 
 // The row of the image that was built last.
 SourceRow *FindOrAdd(SourceDelta *delta) {
   const uint32 size = static_cast<uint32>(delta->image.len);
-  const uint64 hash =
-      hash_bytes_extended(reinterpret_cast<const unsigned char *>(delta->image.data), delta->image.len, 0);
-  for (SourceRow *row = delta->buckets[hash & (delta->nbuckets - 1)]; row != nullptr; row = row->next)
-    if (row->hash == hash && row->size == size && memcmp(row->image, delta->image.data, size) == 0)
-      return row;
-  if (delta->nrows >= delta->nbuckets)
-    DoubleBuckets(delta);
-  SourceRow *const row = static_cast<SourceRow *>(
-      MemoryContextAllocExtended(delta->context, offsetof(SourceRow, image) + size, MCXT_ALLOC_HUGE));
+  const uint32 hash = hash_bytes(reinterpret_cast<const unsigned char *>(delta->image.data), delta->image.len);
+  if (delta->nrows >= delta->nbuckets) Rehash(delta);
   SourceRow **const bucket = &delta->buckets[hash & (delta->nbuckets - 1)];
+  for (SourceRow *row = *bucket; row != nullptr; row = row->next)
+    if (row->hash == hash && row->size == size && memcmp(row->image, delta->image.data, size) == 0) return row;
+  SourceRow *const row = AllocateRow(delta, size);
   row->next = *bucket;
   row->hash = hash;
-  row->weight = row->drained = 0;
-  row->dirty = false;
   row->size = size;
+  row->weight = 0;
   memcpy(row->image, delta->image.data, size);
   *bucket = row;
   delta->nrows++;
@@ -178,10 +205,8 @@ Datum MakeDatum(const char *data, int32 length, const FormData_pg_attribute *att
   const Size trailer = attribute->attlen == -2 ? 1 : 0;
   char *const value = static_cast<char *>(palloc(header + length + trailer));
   memcpy(value + header, data, static_cast<Size>(length));
-  if (header != 0)
-    SET_VARSIZE(value, header + length);
-  if (trailer != 0)
-    value[length] = '\0';
+  if (header != 0) SET_VARSIZE(value, header + length);
+  if (trailer != 0) value[length] = '\0';
   return PointerGetDatum(value);
 }
 
@@ -190,32 +215,36 @@ void StoreRow(SourceDelta *delta, const SourceRow *row) {
   TupleTableSlot *const slot = delta->slot;
   const MemoryContext saved = MemoryContextSwitchTo(delta->econtext->ecxt_per_tuple_memory);
   ExecClearTuple(slot);
-  const char *position = row->image;
+  const char *position = row->image + BITMAPLEN(delta->ncolumns);
   for (int i = 0; i < delta->ncolumns; i++) {
     const int column = delta->columns[i] - 1;
-    int32 length;
-    memcpy(&length, position, sizeof(length));
-    position += sizeof(length);
-    slot->tts_isnull[column] = length == kNullLength;
-    if (length == kNullLength)
-      continue;
-    slot->tts_values[column] = MakeDatum(position, length, TupleDescAttr(delta->descriptor, column));
+    const FormData_pg_attribute *const attribute = TupleDescAttr(delta->descriptor, column);
+    slot->tts_isnull[column] = (row->image[i / 8] & (1 << (i % 8))) != 0;
+    if (slot->tts_isnull[column]) continue;
+    int32 length = attribute->attlen;
+    if (length < 0) {
+      memcpy(&length, position, sizeof(length));
+      position += sizeof(length);
+    }
+    slot->tts_values[column] = MakeDatum(position, length, attribute);
     position += length;
   }
   ExecStoreVirtualTuple(slot);
   MemoryContextSwitchTo(saved);
 }
 
-void DrainRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument) {
-  for (SourceRow *row = delta->dirty; row != nullptr; row = row->next_dirty) {
-    const int64 change = row->weight - row->drained;
-    if (change == 0 || (change > 0) != gains)
-      continue;
-    CHECK_FOR_INTERRUPTS();
-    ResetExprContext(delta->econtext);
-    StoreRow(delta, row);
-    if (ExecQual(delta->quals, delta->econtext))
-      visit(delta->econtext, change, argument);
+void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument) {
+  for (const RowBlock *block = delta->blocks; block != nullptr; block = block->next) {
+    Size position = 0;
+    while (position < block->used) {
+      const SourceRow *const row = reinterpret_cast<const SourceRow *>(block->data + position);
+      position += RowSize(row->size);
+      if (row->weight == 0 || (row->weight > 0) != gains) continue;
+      CHECK_FOR_INTERRUPTS();
+      ResetExprContext(delta->econtext);
+      StoreRow(delta, row);
+      if (ExecQual(delta->quals, delta->econtext)) visit(delta->econtext, row->weight, argument);
+    }
   }
 }
 
@@ -224,42 +253,32 @@ void DrainRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argume
 const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
   BatchDecoder decoder;
   BatchStatus status = decoder.Open(record->batch, record->batch_size);
-  if (status != BatchStatus::kOk)
-    ReportDamage(status);
-  if (const char *const why = MatchColumns(delta, &decoder))
-    return why;
+  if (status != BatchStatus::kOk) ReportDamage(status);
+  if (const char *const why = MatchColumns(delta, &decoder)) return why;
   int weight;
   while ((status = decoder.Next(&weight, delta->views)) == BatchStatus::kOk) {
     CHECK_FOR_INTERRUPTS();
     BuildImage(delta);
-    SourceRow *const row = FindOrAdd(delta);
-    row->weight += weight;
-    if (row->dirty)
-      continue;
-    row->dirty = true;
-    row->next_dirty = delta->dirty;
-    delta->dirty = row;
+    FindOrAdd(delta)->weight += weight;
   }
-  if (status != BatchStatus::kEnd)
-    ReportDamage(status);
+  if (status != BatchStatus::kEnd) ReportDamage(status);
   return nullptr;
 }
 
 void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
-  DrainRows(delta, true, visit, argument);
-  DrainRows(delta, false, visit, argument);
+  VisitRows(delta, true, visit, argument);
+  VisitRows(delta, false, visit, argument);
   ResetExprContext(delta->econtext);
   ExecClearTuple(delta->slot);
 }
 
+// Whoever visited has what there was: a later change of the same row starts from nothing.
 void ClearSourceDelta(SourceDelta *delta) {
-  SourceRow *next;
-  for (SourceRow *row = delta->dirty; row != nullptr; row = next) {
-    next = row->next_dirty;
-    row->drained = row->weight;
-    row->dirty = false;
-  }
-  delta->dirty = nullptr;
+  MemoryContextReset(delta->context);
+  delta->blocks = delta->last_block = nullptr;
+  delta->buckets = nullptr;
+  delta->nbuckets = 0;
+  delta->nrows = 0;
 }
 
 void DrainSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
