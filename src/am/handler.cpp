@@ -18,8 +18,7 @@ Oid RelationToastAm(Relation) {
 
 // The one callback that runs per row: heap's own scans take no detour through the boundary.
 bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
-  if (likely(!IsMergeScan(scan)))
-    return heap_getnextslot(scan, direction, slot);
+  if (likely(!IsMergeScan(scan))) return heap_getnextslot(scan, direction, slot);
   return Callback<ScanGetNextSlot>::Call(scan, direction, slot);
 }
 
@@ -28,8 +27,7 @@ bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *sl
 namespace {
 // The stream that an MVCC snapshot reads merged; nullptr where the base is the content.
 const Stream *MergedStream(Relation rel, Snapshot snapshot) {
-  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC)
-    return nullptr;
+  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC) return nullptr;
   const Stream *const stream = LookupStream(RelationGetRelid(rel));
   return stream != nullptr && stream->mode != RefreshMode::Full ? stream : nullptr;
 }
@@ -76,7 +74,7 @@ void InitAccessMethod() {
   routine.tuple_update = Callback<TupleUpdate>::Call;
   routine.tuple_lock = Callback<TupleLock>::Call;
 
-  routine.relation_toast_am = RelationToastAm;
+  routine.relation_toast_am = Callback<RelationToastAm>::Call;
 }
 
 }  // namespace pgstream

@@ -4,6 +4,7 @@
 // fetch, because only that brings the snapshot. An index is built over the raw base. Refuses: to emit additions (the
 // delta arm does).
 #include "am/callbacks.hpp"
+#include "pg/boundary.hpp"
 #include "pg/raw_scan.hpp"
 
 namespace pgstream {
@@ -14,8 +15,7 @@ StreamIndexFetch *AsStreamFetch(IndexFetchTableData *fetch) {
 }
 
 void DropOverlay(StreamIndexFetch *fetch) {
-  if (fetch->overlay != nullptr)
-    ReleaseOverlay(fetch->overlay);
+  if (fetch->overlay != nullptr) ReleaseOverlay(fetch->overlay);
   fetch->overlay = nullptr;
   fetch->snapshot = nullptr;
 }
@@ -39,11 +39,10 @@ template <class Work>
 void AsHeap(Relation rel, const Work &work) {
   const TableAmRoutine *const own = rel->rd_tableam;
   rel->rd_tableam = Heap();
-  PG_TRY()
-    ;
-    { work(); }
-    PG_FINALLY();
-    { rel->rd_tableam = own; }
+  PG_TRY();
+  { work(); }
+  PG_FINALLY();
+  { rel->rd_tableam = own; }
   PG_END_TRY();
 }
 
@@ -70,8 +69,7 @@ bool IndexFetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snaps
     stream_fetch->overlay = OverlayForRead(fetch->rel, snapshot);
     stream_fetch->snapshot = snapshot;
   }
-  if (!Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead))
-    return false;
+  if (!Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead)) return false;
   if (stream_fetch->overlay != nullptr && OverlayMasks(stream_fetch->overlay, &slot->tts_tid)) {
     ExecClearTuple(slot);
     return false;
@@ -83,13 +81,12 @@ double IndexBuildRangeScan(Relation rel, Relation index, IndexInfo *info, bool a
                            bool progress, BlockNumber start_block, BlockNumber nblocks, IndexBuildCallback callback,
                            void *state, TableScanDesc scan) {
   // Parallel builds and amcheck bring a scan of their own, begun under an MVCC snapshot perhaps; heap ends it.
-  if (scan != nullptr && IsMergeScan(scan))
-    scan = UnwrapMergeScan(reinterpret_cast<MergeScan *>(scan));
+  if (scan != nullptr && IsMergeScan(scan)) scan = UnwrapMergeScan(reinterpret_cast<MergeScan *>(scan));
   IndexBuild build = {rel, callback, state};
   double tuples = 0;
   const auto work = [&]() {
     tuples = Heap()->index_build_range_scan(rel, index, info, allow_sync, any_visible, progress, start_block, nblocks,
-                                            BuildCallback, &build, scan);
+                                            Callback<BuildCallback>::Call, &build, scan);
   };
   AsHeap(rel, work);
   return tuples;

@@ -21,8 +21,7 @@ Explained *explained;
 
 void ExplainStrategy(Strategy strategy, const char *reason, ExplainState *es) {
   ExplainPropertyText("Strategy", StrategyName(strategy), es);
-  if (reason != nullptr)
-    ExplainPropertyText("Strategy Reason", reason, es);
+  if (reason != nullptr) ExplainPropertyText("Strategy Reason", reason, es);
 }
 
 void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, ExplainState *es) {
@@ -37,8 +36,7 @@ void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, Expl
 
 void ExplainStream(Oid relid, ExplainState *es) {
   const Stream *const stream = LookupStream(relid);
-  if (stream == nullptr)
-    return;
+  if (stream == nullptr) return;
   const char *const name =
       quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
   ExplainOpenGroup("Stream Table", nullptr, true, es);
@@ -56,19 +54,15 @@ void ExplainStream(Oid relid, ExplainState *es) {
     ExplainPropertyText("Strategy Reason", "refresh_mode is FULL", es);
   } else if (report == nullptr || !report->merged) {
     ExplainStrategy(stream->plan->strategy, stream->plan->reason, es);
-    if (report != nullptr)
-      ExplainPropertyInteger("Pending Changes", nullptr, 0, es);
+    if (report != nullptr) ExplainPropertyInteger("Pending Changes", nullptr, 0, es);
   } else {
     ExplainStrategy(report->strategy, report->reason, es);
     ExplainStatistics(&report->statistics, false, es);
-    if (es->timing)
-      ExplainPropertyFloat("Delta Time", "ms", report->statistics.build_ms, 3, es);
+    if (es->timing) ExplainPropertyFloat("Delta Time", "ms", report->statistics.build_ms, 3, es);
   }
-  if (report != nullptr && es->timing)
-    ExplainPropertyFloat("Frontier Age", "ms", report->frontier_age_ms, 3, es);
+  if (report != nullptr && es->timing) ExplainPropertyFloat("Frontier Age", "ms", report->frontier_age_ms, 3, es);
 
-  if (es->format == EXPLAIN_FORMAT_TEXT)
-    es->indent--;
+  if (es->format == EXPLAIN_FORMAT_TEXT) es->indent--;
   ExplainCloseGroup("Stream Table", nullptr, true, es);
 }
 
@@ -79,19 +73,15 @@ void ReopenQueryGroup(ExplainState *es) {
     case EXPLAIN_FORMAT_TEXT:
       return;
     case EXPLAIN_FORMAT_JSON:
-      while (text->len > 0 && text->data[text->len - 1] != '}')
-        text->len--;
+      while (text->len > 0 && text->data[text->len - 1] != '}') text->len--;
       text->len--;
-      while (text->len > 0 && isspace(static_cast<unsigned char>(text->data[text->len - 1])))
-        text->len--;
+      while (text->len > 0 && isspace(static_cast<unsigned char>(text->data[text->len - 1]))) text->len--;
       es->grouping_stack = lcons_int(1, es->grouping_stack);
       break;
     case EXPLAIN_FORMAT_XML:
-      while (text->len > 0 && text->data[text->len - 1] != '<')
-        text->len--;
+      while (text->len > 0 && text->data[text->len - 1] != '<') text->len--;
       text->len--;
-      while (text->len > 0 && text->data[text->len - 1] == ' ')
-        text->len--;
+      while (text->len > 0 && text->data[text->len - 1] == ' ') text->len--;
       break;
     case EXPLAIN_FORMAT_YAML:
       es->grouping_stack = lcons_int(1, es->grouping_stack);
@@ -105,33 +95,29 @@ void ExplainSummary(List *relids, ExplainState *es) {
   ReopenQueryGroup(es);
   ExplainOpenGroup("Stream Tables", "Stream Tables", false, es);
   ListCell *cell;
-  foreach (cell, relids)
-    ExplainStream(lfirst_oid(cell), es);
+  foreach (cell, relids) ExplainStream(lfirst_oid(cell), es);
   ExplainCloseGroup("Stream Tables", "Stream Tables", false, es);
-  if (es->format != EXPLAIN_FORMAT_TEXT)
-    ExplainCloseGroup("Query", nullptr, true, es);
+  if (es->format != EXPLAIN_FORMAT_TEXT) ExplainCloseGroup("Query", nullptr, true, es);
 }
 
-void ExplainQuery_(Query *query, int cursor_options, IntoClause *into, ExplainState *es, const char *query_string,
-                   ParamListInfo params, QueryEnvironment *environment) {
+void ExplainStatement(Query *query, int cursor_options, IntoClause *into, ExplainState *es, const char *query_string,
+                      ParamListInfo params, QueryEnvironment *environment) {
   Explained mine = {false, NIL};
   Explained *const outer = explained;
   explained = &mine;
   ResetOverlayReports();
-  PG_TRY()
-    ;
-    {
-      if (previous_hook != nullptr) {
-        previous_hook(query, cursor_options, into, es, query_string, params, environment);
-      } else {
-        compat::StandardExplainOneQuery(query, cursor_options, into, es, query_string, params, environment);
-      }
+  PG_TRY();
+  {
+    if (previous_hook != nullptr) {
+      previous_hook(query, cursor_options, into, es, query_string, params, environment);
+    } else {
+      compat::StandardExplainOneQuery(query, cursor_options, into, es, query_string, params, environment);
     }
-    PG_FINALLY();
-    { explained = outer; }
+  }
+  PG_FINALLY();
+  { explained = outer; }
   PG_END_TRY();
-  if (mine.relids != NIL)
-    ExplainSummary(mine.relids, es);
+  if (mine.relids != NIL) ExplainSummary(mine.relids, es);
 }
 
 }  // namespace
@@ -156,7 +142,7 @@ void NoteExplainedStreams(List *relids) {
 
 void InitExplain() {
   previous_hook = ExplainOneQuery_hook;
-  ExplainOneQuery_hook = Callback<ExplainQuery_>::Call;
+  ExplainOneQuery_hook = Callback<ExplainStatement>::Call;
 }
 
 }  // namespace pgstream

@@ -21,8 +21,7 @@ get_relation_info_hook_type previous_relation_info_hook;
 // --- Parallel safety ----------------------------------------------------------------------------------------------
 
 bool ReadsView(Node *node, void *context) {
-  if (node == nullptr)
-    return false;
+  if (node == nullptr) return false;
   if (IsA(node, RangeTblEntry)) {
     const auto *const rte = reinterpret_cast<RangeTblEntry *>(node);
     return rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_VIEW;
@@ -36,17 +35,13 @@ bool ReadsView(Node *node, void *context) {
 bool ParallelSafe(const Stream *stream) {
   check_stack_depth();
   auto *const query = const_cast<Query *>(stream->plan->query);
-  if (ReadsView(reinterpret_cast<Node *>(query), nullptr))
-    return false;
-  if (max_parallel_hazard(query) != PROPARALLEL_SAFE)
-    return false;
+  if (ReadsView(reinterpret_cast<Node *>(query), nullptr)) return false;
+  if (max_parallel_hazard(query) != PROPARALLEL_SAFE) return false;
   ListCell *cell;
   foreach (cell, stream->source_relids) {
-    if (!IsStreamRelid(lfirst_oid(cell)))
-      continue;
+    if (!IsStreamRelid(lfirst_oid(cell))) continue;
     const Stream *const source = LookupStream(lfirst_oid(cell));
-    if (source != nullptr && source->mode != RefreshMode::Full && !ParallelSafe(source))
-      return false;
+    if (source != nullptr && source->mode != RefreshMode::Full && !ParallelSafe(source)) return false;
   }
   return true;
 }
@@ -58,24 +53,19 @@ double LoopCount(PlannerInfo *root, const Path *path) {
   double result = 0;
   int outer = -1;
   while ((outer = bms_next_member(PATH_REQ_OUTER(path), outer)) >= 0) {
-    if (outer >= root->simple_rel_array_size)
-      continue;
+    if (outer >= root->simple_rel_array_size) continue;
     const RelOptInfo *const rel = root->simple_rel_array[outer];
-    if (rel == nullptr || rel->rows <= 0)
-      continue;
-    if (result == 0 || rel->rows < result)
-      result = rel->rows;
+    if (rel == nullptr || rel->rows <= 0) continue;
+    if (result == 0 || rel->rows < result) result = rel->rows;
   }
   return result > 0 ? result : 1;
 }
 
 // The path with index-only scanning taken out; nullptr when nothing useful is left.
 Path *AvoidIndexOnly(PlannerInfo *root, Path *path) {
-  if (path->pathtype != T_IndexOnlyScan)
-    return path;
+  if (path->pathtype != T_IndexOnlyScan) return path;
   const auto *const index_only = reinterpret_cast<IndexPath *>(path);
-  if (index_only->indexclauses == NIL && path->pathkeys == NIL)
-    return nullptr;
+  if (index_only->indexclauses == NIL && path->pathkeys == NIL) return nullptr;
   IndexPath *const index = makeNode(IndexPath);
   *index = *index_only;
   index->path.pathtype = T_IndexScan;
@@ -91,8 +81,7 @@ void SetParallelUnsafe(RelOptInfo *rel) {
   rel->consider_parallel = false;
   rel->partial_pathlist = NIL;
   ListCell *cell;
-  foreach (cell, rel->pathlist)
-    static_cast<Path *>(lfirst(cell))->parallel_safe = false;
+  foreach (cell, rel->pathlist) static_cast<Path *>(lfirst(cell))->parallel_safe = false;
 }
 
 void MergeSerialPaths(PlannerInfo *root, RelOptInfo *rel) {
@@ -108,8 +97,7 @@ void MergeSerialPaths(PlannerInfo *root, RelOptInfo *rel) {
       continue;
     }
     path = AvoidIndexOnly(root, path);
-    if (path == nullptr)
-      continue;
+    if (path == nullptr) continue;
     Path *const arm = MakeDeltaArmPath(rel, path, false);
     if (path->pathkeys != NIL && path->param_info == nullptr) {
       add_path(rel, &create_merge_append_path(root, rel, list_make2(path, arm), path->pathkeys, nullptr)->path);
@@ -127,8 +115,7 @@ void MergePartialPaths(PlannerInfo *root, RelOptInfo *rel) {
   ListCell *cell;
   foreach (cell, paths) {
     Path *const path = AvoidIndexOnly(root, static_cast<Path *>(lfirst(cell)));
-    if (path == nullptr)
-      continue;
+    if (path == nullptr) continue;
     Path *const arm = MakeDeltaArmPath(rel, path, true);
     add_partial_path(rel, &create_append_path(root, rel, list_make1(arm), list_make1(path), NIL, nullptr,
                                               path->parallel_workers, true, -1)
@@ -137,17 +124,14 @@ void MergePartialPaths(PlannerInfo *root, RelOptInfo *rel) {
 }
 
 void SetRelPathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte) {
-  if (previous_pathlist_hook != nullptr)
-    previous_pathlist_hook(root, rel, rti, rte);
+  if (previous_pathlist_hook != nullptr) previous_pathlist_hook(root, rel, rti, rte);
   if (rte->rtekind != RTE_RELATION || rte->inh || rte->tablesample != nullptr || !IS_SIMPLE_REL(rel) ||
       rel->pathlist == NIL || IS_DUMMY_REL(rel) || !IsStreamRelid(rte->relid)) {
     return;
   }
   const Stream *const stream = LookupStream(rte->relid);
-  if (stream == nullptr || stream->mode == RefreshMode::Full)
-    return;
-  if (rel->consider_parallel && !ParallelSafe(stream))
-    SetParallelUnsafe(rel);
+  if (stream == nullptr || stream->mode == RefreshMode::Full) return;
+  if (rel->consider_parallel && !ParallelSafe(stream)) SetParallelUnsafe(rel);
   MergeSerialPaths(root, rel);
   MergePartialPaths(root, rel);
 }
@@ -157,13 +141,10 @@ void SetRelPathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry
 // Additions are in no index: a unique index proves nothing about them, an index-only scan would miss the mask, and
 // the internal key index is nobody's access path.
 void GetRelationInfo(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel) {
-  if (previous_relation_info_hook != nullptr)
-    previous_relation_info_hook(root, relid, inhparent, rel);
-  if (rel->indexlist == NIL || !IsStreamRelid(relid))
-    return;
+  if (previous_relation_info_hook != nullptr) previous_relation_info_hook(root, relid, inhparent, rel);
+  if (rel->indexlist == NIL || !IsStreamRelid(relid)) return;
   const Stream *const stream = LookupStream(relid);
-  if (stream == nullptr || stream->mode == RefreshMode::Full)
-    return;
+  if (stream == nullptr || stream->mode == RefreshMode::Full) return;
   ListCell *cell;
   foreach (cell, rel->indexlist) {
     auto *const index = static_cast<IndexOptInfo *>(lfirst(cell));
@@ -172,8 +153,7 @@ void GetRelationInfo(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *r
       continue;
     }
     index->unique = false;
-    for (int i = 0; i < index->ncolumns; i++)
-      index->canreturn[i] = false;
+    for (int i = 0; i < index->ncolumns; i++) index->canreturn[i] = false;
   }
 }
 

@@ -193,7 +193,7 @@ List *FinishPlan(PlannedStmt *plan) {
   return streams;
 }
 
-PlannedStmt *Plan_(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params) {
+PlannedStmt *PlanStatement(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params) {
   PlannedStmt *plan = nullptr;
   planner_depth++;
   PG_TRY();
@@ -237,7 +237,7 @@ void InitScanHooks() {
   InitPathHooks();
   InitExplain();
   previous_planner_hook = planner_hook;
-  planner_hook = Callback<Plan_>::Call;
+  planner_hook = Callback<PlanStatement>::Call;
   previous_executor_start = ExecutorStart_hook;
   ExecutorStart_hook = Callback<StartExecutor>::Call;
 }
