@@ -48,15 +48,36 @@ Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column,
   return value;
 }
 
+// Waits for whoever is changing the row and locks it; false when it was changed or is gone meanwhile.
+static bool LockCatalogRow(Relation catalog, HeapTuple tuple) {
+  HeapTupleData locked = *tuple;
+  Buffer buffer;
+  TM_FailureData failure;
+  const TM_Result result = heap_lock_tuple(catalog, &locked, GetCurrentCommandId(true), LockTupleExclusive, LockWaitBlock,
+                                           false, &buffer, &failure);
+  ReleaseBuffer(buffer);
+  return result == TM_Ok;
+}
+
 int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key) {
-  CatalogScan scan;
   int deleted = 0;
-  if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return 0;
-  while (HeapTuple tuple = NextCatalogTuple(&scan)) {
-    CatalogTupleDelete(scan.rel, &tuple->t_self);
-    ++deleted;
-  }
-  EndCatalogScan(&scan);
+  bool again;
+  do {
+    CatalogScan scan;
+    again = false;
+    if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return deleted;
+    while (HeapTuple tuple = NextCatalogTuple(&scan)) {
+      // A reclaim may be updating the row; the next scan's snapshot sees what it left.
+      if (LockCatalogRow(scan.rel, tuple)) {
+        CatalogTupleDelete(scan.rel, &tuple->t_self);
+        ++deleted;
+      } else {
+        again = true;
+      }
+    }
+    EndCatalogScan(&scan);
+    CHECK_FOR_INTERRUPTS();
+  } while (again);
   return deleted;
 }
 
