@@ -11,8 +11,8 @@ namespace {
 
 // Puts an addition into a slot that owns its memory afterwards: the overlay may be gone before the slot.
 bool FetchAddition(const Overlay *overlay, Relation rel, ItemPointer tid, TupleTableSlot *slot) {
-  const int64 ordinal = SyntheticOrdinal(tid);
-  if (overlay == nullptr || ordinal < 0 || ordinal >= overlay->additions.count)
+  const int64 ordinal = overlay != nullptr ? SyntheticOrdinal(&overlay->additions, tid) : -1;
+  if (ordinal < 0)
     return false;
   AdditionsCursor cursor = {};
   const bool found = AdditionsStore(&overlay->additions, ordinal, &cursor, rel, slot);
@@ -51,10 +51,8 @@ bool TupleTidValid(TableScanDesc scan, ItemPointer tid) {
   if (!IsMergeScan(scan))
     return Heap()->tuple_tid_valid(scan, tid);
   const auto *const merge = reinterpret_cast<MergeScan *>(scan);
-  if (IsSyntheticTid(tid)) {
-    const int64 ordinal = SyntheticOrdinal(tid);
-    return ordinal >= 0 && ordinal < merge->overlay->additions.count;
-  }
+  if (IsSyntheticTid(tid))
+    return SyntheticOrdinal(&merge->overlay->additions, tid) >= 0;
   return Heap()->tuple_tid_valid(merge->heap, tid);
 }
 

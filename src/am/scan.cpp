@@ -60,7 +60,7 @@ bool NextOfAdditions(MergeScan *scan, ScanDirection direction, TupleTableSlot *s
       break;
     scan->ordinal += step;
     ItemPointerData tid;
-    SyntheticTid(scan->ordinal, &tid);
+    SyntheticTid(additions, scan->ordinal, &tid);
     if (ItemPointerCompare(&tid, &scan->min_tid) < 0 || ItemPointerCompare(&tid, &scan->max_tid) > 0)
       continue;
     if (AdditionsStore(additions, scan->ordinal, &scan->cursor, scan->base.rs_rd, slot))

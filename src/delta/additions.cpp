@@ -87,7 +87,9 @@ MinimalTuple FetchSpilled(const Additions *additions, int64 ordinal, AdditionsCu
 }  // namespace
 
 void AdditionsInit(Additions *additions, MemoryContext context, Size limit) {
+  static uint16 next_tag = 0;
   *additions = {};
+  additions->tag = next_tag++ % kAdditionTags;
   additions->context = context;
   additions->limit = limit;
 }
@@ -152,14 +154,17 @@ void AdditionsEnd(Additions *additions) {
   additions->rows = additions->offsets = nullptr;
 }
 
-void SyntheticTid(int64 ordinal, ItemPointer tid) {
+void SyntheticTid(const Additions *additions, int64 ordinal, ItemPointer tid) {
   ItemPointerSet(tid, kFirstSyntheticBlock + static_cast<BlockNumber>(ordinal / kOrdinalsPerBlock),
-                 static_cast<OffsetNumber>(ordinal % kOrdinalsPerBlock + 1));
+                 static_cast<OffsetNumber>(additions->tag * kOrdinalsPerBlock + ordinal % kOrdinalsPerBlock + 1));
 }
 
-int64 SyntheticOrdinal(const ItemPointerData *tid) {
-  return static_cast<int64>(ItemPointerGetBlockNumberNoCheck(tid) - kFirstSyntheticBlock) * kOrdinalsPerBlock +
-         ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+int64 SyntheticOrdinal(const Additions *additions, const ItemPointerData *tid) {
+  const int offset = ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+  if (offset / kOrdinalsPerBlock != additions->tag) return -1;
+  const int64 ordinal = static_cast<int64>(ItemPointerGetBlockNumberNoCheck(tid) - kFirstSyntheticBlock) * kOrdinalsPerBlock +
+                        offset % kOrdinalsPerBlock;
+  return ordinal < additions->count ? ordinal : -1;
 }
 
 bool AdditionsStore(const Additions *additions, int64 ordinal, AdditionsCursor *cursor, Relation rel,
@@ -172,7 +177,7 @@ bool AdditionsStore(const Additions *additions, int64 ordinal, AdditionsCursor *
   ExecClearTuple(slot);
   heap_deform_tuple(&heap_tuple, RelationGetDescr(rel), slot->tts_values, slot->tts_isnull);
   ExecStoreVirtualTuple(slot);
-  SyntheticTid(ordinal, &slot->tts_tid);
+  SyntheticTid(additions, ordinal, &slot->tts_tid);
   slot->tts_tableOid = RelationGetRelid(rel);
   return true;
 }

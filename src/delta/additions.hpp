@@ -19,6 +19,7 @@ struct Additions {
   MinimalTuple *tuples;   // in memory; nullptr entries are holes
   int64 capacity;
   Size bytes, limit;      // in memory
+  uint16 tag;             // tells the synthetic TIDs of one overlay from those of another
   struct BufFile *rows, *offsets;  // spilled
   int end_file;                    // where the next row goes in rows
   off_t end_offset;
@@ -46,8 +47,11 @@ inline constexpr BlockNumber kFirstSyntheticBlock = 0xF0000000;
 inline constexpr int kOrdinalsPerBlock = 1024;
 inline bool IsSyntheticTid(const ItemPointerData *tid) { return ItemPointerGetBlockNumberNoCheck(tid) >= kFirstSyntheticBlock &&
                                                                 ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber; }
-void SyntheticTid(int64 ordinal, ItemPointer tid);
-int64 SyntheticOrdinal(const ItemPointerData *tid);
+// The offset carries the tag above the ordinal, so a TID kept by EvalPlanQual finds the overlay it came from.
+inline constexpr int kAdditionTags = 31;
+void SyntheticTid(const Additions *additions, int64 ordinal, ItemPointer tid);
+// The ordinal that a synthetic TID names among these additions, -1 when it is not one of theirs.
+int64 SyntheticOrdinal(const Additions *additions, const ItemPointerData *tid);
 
 // Puts the row of an ordinal into a slot of the relation's row type (any slot kind; as a virtual tuple with its
 // synthetic TID and table OID). False for a hole.

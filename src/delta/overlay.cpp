@@ -285,14 +285,13 @@ void ReleaseOverlay(Overlay *overlay) {
 }
 
 Overlay *FindOverlayOfAddition(Oid relid, ItemPointer tid) {
-  const int64 ordinal = SyntheticOrdinal(tid);
   Overlay *idle = nullptr;
   ListCell *cell;
   foreach (cell, overlays) {
-    auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
-    if (cached->relid != relid || !cached->built->merges || ordinal >= cached->built->overlay.additions.count) continue;
-    if (cached->built->overlay.holders > 0) return &cached->built->overlay;
-    if (idle == nullptr) idle = &cached->built->overlay;
+    Overlay *overlay = &static_cast<CachedOverlay *>(lfirst(cell))->built->overlay;
+    if (overlay->relid != relid || SyntheticOrdinal(&overlay->additions, tid) < 0) continue;
+    if (overlay->holders > 0) return overlay;
+    if (idle == nullptr) idle = overlay;
   }
   return idle;
 }
