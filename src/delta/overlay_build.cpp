@@ -183,6 +183,17 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   built->overlay.statistics.build_ms = INSTR_TIME_GET_MILLISEC(end);
 }
 
+PendingVisit StartVisit(BuiltOverlay *built, Relation rel, const Stream *stream, bool for_fold) {
+  PendingVisit visit = {};
+  visit.built = built;
+  visit.rel = rel;
+  visit.stream = stream;
+  visit.for_fold = for_fold;
+  visit.own_xid = OwnTransactionId();
+  visit.memory_limit = DeltaMemoryLimit(for_fold);
+  return visit;
+}
+
 void NoteSnapshot(BuiltOverlay *built, Snapshot snapshot, int64 own_sequence) {
   built->view = ViewOfSnapshot(snapshot, built->overlay.context);
   built->own_xid = OwnTransactionId();
@@ -216,13 +227,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
 
   OwnerScope scope;
   EnterOwnerScope(stream->owner, &scope);
-  PendingVisit visit = {};
-  visit.built = built;
-  visit.rel = rel;
-  visit.stream = stream;
-  visit.for_fold = for_fold;
-  visit.own_xid = OwnTransactionId();
-  visit.memory_limit = DeltaMemoryLimit(for_fold);
+  PendingVisit visit = StartVisit(built, rel, stream, for_fold);
   visit.decision = decision;
   const char *why_not = nullptr;
   if (decision == MergeDecision::Recompute)
@@ -266,17 +271,12 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
 void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
   OwnerScope scope;
   EnterOwnerScope(stream->owner, &scope);
-  PendingVisit visit = {};
-  visit.built = built;
-  visit.rel = rel;
-  visit.stream = stream;
+  PendingVisit visit = StartVisit(built, rel, stream, false);
   visit.extending = true;
   visit.seen = built->view;
   visit.seen_own_xid = built->own_xid;
   visit.seen_own_sequence = built->own_sequence;
-  visit.own_xid = OwnTransactionId();
   visit.own_sequence = visit.own_xid != 0 && visit.own_xid == built->own_xid ? built->own_sequence : 0;
-  visit.memory_limit = DeltaMemoryLimit(false);
   ApplyPending(&visit, snapshot);
   LeaveOwnerScope(&scope);
   pfree(const_cast<uint64_t *>(built->view.xip));

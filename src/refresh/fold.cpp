@@ -161,7 +161,8 @@ FoldResult RefreshStream(Oid relid) {
     // Nothing can be pending.
   } else if (!rebuild) {
     built = BuildOverlay(rel, stream, snapshot, true, MergeDecision::Own);
-    own_sequence = built->own_sequence;
+    // A base computed anew has all of this transaction's changes, whether their records were read or not.
+    if (!built->overlay.masks_all) own_sequence = built->own_sequence;
   } else if (!SnapshotSeesCapture(stream, snapshot, !xact_snapshot)) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                     errmsg("could not populate stream table \"%s\" under this snapshot", RelationGetRelationName(rel)),
