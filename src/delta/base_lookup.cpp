@@ -47,7 +47,7 @@ bool VisitSlot(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
 }  // namespace
 
 void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
-  const TableScanDesc scan = BeginRawScan(lookup->rel, lookup->snapshot);
+  const TableScanDesc scan = BeginRawScan(lookup->rel, lookup->snapshot, true);
   while (table_scan_getnextslot(scan, ForwardScanDirection, lookup->slot)) {
     CHECK_FOR_INTERRUPTS();
     if (!VisitSlot(lookup, visit, argument))

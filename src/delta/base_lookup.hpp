@@ -1,7 +1,7 @@
 // Finding rows of the base, as it is without any overlay, by the hash of their key or image.
 //
 // Promises: every base row visible under the snapshot whose hash is the one asked for is visited; others may be too, so
-// the visitor compares. Refuses: to see additions.
+// the visitor compares; rows of one hash come in the order of their TIDs, in every process alike. Refuses: to see additions.
 #pragma once
 
 #include "pg/includes.hpp"

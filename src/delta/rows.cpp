@@ -1,12 +1,15 @@
 // The rows strategy: filter and projection of one table, as a bag of rows keyed by their image.
 //
 // Output rows are consolidated into a Z-set. A row with a positive net weight is that many additions; one with a
-// negative net weight masks that many base rows of the same image, any of them, since they cannot be told apart.
+// negative net weight masks that many base rows of the same image: the first ones in the order of the key index, so that
+// all participants of a parallel scan, each with an overlay of its own, mask the same.
 //
-// Promises: finishing again after more records touches only rows whose net weight changed. Refuses: a base that lacks a
-// row it should have (then only recompute can answer).
+// Promises: finishing again after more records touches only rows whose net weight changed; output rows that do not fit
+// into memory are done in parts by their hash, each part forgotten before the next (the overlay is final then).
+// Refuses: a base that lacks a row it should have (then only recompute can answer).
 
 #include "core/tid_mask.hpp"
+#include "delta/arena.hpp"
 #include "delta/base_lookup.hpp"
 #include "delta/hash.hpp"
 #include "delta/hidden_state.hpp"
@@ -16,26 +19,33 @@
 namespace pgstream {
 namespace {
 
-// One distinct output row. What the overlay shows of it: `nordinals` additions or `nmasked` masked base rows, never
-// both between two calls of finish.
+// One distinct output row, and what the overlay shows of it: `nplaces` additions (their ordinals) or masked base rows
+// (their TIDs).
 struct OutputRow {
   OutputRow *next;        // in its bucket
   OutputRow *next_dirty;  // among those whose weight changed since the last finish
   int64 hash;
   int64 weight;  // net, over everything applied
   bool dirty;
-  MinimalTuple tuple;  // as an addition
-  int64 nordinals, ordinals_capacity;
-  int64 *ordinals;
-  int64 nmasked, masked_capacity;
-  ItemPointerData *masked;
+  bool masks;  // the places are base rows
+  int64 nplaces, capacity;
+  union {
+    uint64 place;  // while the capacity is 1
+    uint64 *places;
+  };
+  MinimalTupleData tuple;  // as an addition; longer than its type
 };
+static_assert(offsetof(OutputRow, tuple) % MAXIMUM_ALIGNOF == 0, "a tuple must be aligned");
 
 constexpr uint32 kInitialBuckets = 64;
+constexpr int64 kRowsPerMemoryCheck = 256;
+constexpr const char *kTooManyRows = "the changed rows exceed hash_mem";
 
 struct RowsDelta {
   Overlay *overlay;
-  MemoryContext context;
+  MemoryContext rows_context;  // of output rows and buckets
+  Arena rows;
+  Size memory_limit;
   SourceDelta *source;
   const char *reason;  // why only recompute can answer
   TupleDesc extended;
@@ -52,18 +62,25 @@ struct RowsDelta {
   uint32 nbuckets;  // a power of two
   int64 nrows;
   OutputRow *dirty;
+
+  // Of the pass that is running: the part of the rows that it takes.
+  uint32 part, parts;
+  int64 changes_seen, changes_taken;
+  bool overflowed;
 };
 
 RowsDelta *AsRows(Delta *delta) {
   return reinterpret_cast<RowsDelta *>(delta);
 }
 
-Delta *BeginRows(Overlay *overlay, Relation rel, const Stream *stream, bool) {
+Delta *BeginRows(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold) {
   const DeltaPlan *const plan = stream->plan;
   const MemoryContext saved = MemoryContextSwitchTo(overlay->context);
   RowsDelta *const delta = static_cast<RowsDelta *>(palloc0(sizeof(RowsDelta)));
   delta->overlay = overlay;
-  delta->context = overlay->context;
+  delta->rows_context = AllocSetContextCreate(overlay->context, "pg_stream output rows", ALLOCSET_SMALL_SIZES);
+  delta->rows.context = delta->rows_context;
+  delta->memory_limit = DeltaMemoryLimit(for_fold);
   delta->source = NewSourceDelta(stream);
   delta->extended = ExtendedDescriptor(rel);
   delta->ncolumns = list_length(plan->outputs);
@@ -85,16 +102,13 @@ Delta *BeginRows(Overlay *overlay, Relation rel, const Stream *stream, bool) {
   for (int i = 0; i < delta->nhashed; i++)
     types[i] = TupleDescAttr(RelationGetDescr(rel), delta->hashed_columns[i] - 1)->atttypid;
   delta->hasher = NewRowHasher(delta->nhashed, types, HashBy::Image);
-  delta->nbuckets = kInitialBuckets;
-  delta->buckets = static_cast<OutputRow **>(palloc0(delta->nbuckets * sizeof(OutputRow *)));
   MemoryContextSwitchTo(saved);
   return reinterpret_cast<Delta *>(delta);
 }
 
 void ApplyRows(Delta *base, const LogRecord *record) {
   RowsDelta *const delta = AsRows(base);
-  if (delta->reason == nullptr)
-    delta->reason = AddRecord(delta->source, record);
+  if (delta->reason == nullptr) delta->reason = AddRecord(delta->source, record);
 }
 
 // --- The Z-set of output rows ------------------------------------------------------------------------------------
@@ -110,12 +124,10 @@ int64 HashOutput(RowsDelta *delta) {
 
 bool SameImage(const RowsDelta *delta, const Datum *values, const bool *nulls) {
   for (int i = 0; i < delta->ncolumns; i++)
-    if (nulls[i] != delta->nulls[i])
-      return false;
+    if (nulls[i] != delta->nulls[i]) return false;
   for (int i = 0; i < delta->ncolumns; i++) {
     const Form_pg_attribute attribute = TupleDescAttr(delta->extended, i);
-    if (!nulls[i] && !ImagesEqual(values[i], delta->values[i], attribute->attbyval, attribute->attlen))
-      return false;
+    if (!nulls[i] && !ImagesEqual(values[i], delta->values[i], attribute->attbyval, attribute->attlen)) return false;
   }
   return true;
 }
@@ -127,10 +139,10 @@ void Deform(const RowsDelta *delta, MinimalTuple tuple, Datum *values, bool *nul
   heap_deform_tuple(&wrapper, delta->extended, values, nulls);
 }
 
-void DoubleBuckets(RowsDelta *delta) {
-  const uint32 nbuckets = delta->nbuckets * 2;
-  OutputRow **const buckets = static_cast<OutputRow **>(
-      MemoryContextAllocExtended(delta->context, nbuckets * sizeof(OutputRow *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+void Rehash(RowsDelta *delta) {
+  const uint32 nbuckets = delta->nbuckets == 0 ? kInitialBuckets : delta->nbuckets * 2;
+  OutputRow **const buckets = static_cast<OutputRow **>(MemoryContextAllocExtended(
+      delta->rows_context, nbuckets * sizeof(OutputRow *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
   for (uint32 i = 0; i < delta->nbuckets; i++) {
     OutputRow *next;
     for (OutputRow *row = delta->buckets[i]; row != nullptr; row = next) {
@@ -140,150 +152,197 @@ void DoubleBuckets(RowsDelta *delta) {
       *bucket = row;
     }
   }
-  pfree(delta->buckets);
+  if (delta->buckets != nullptr) pfree(delta->buckets);
   delta->buckets = buckets;
   delta->nbuckets = nbuckets;
 }
 
-// The entry of the row in delta->values.
-OutputRow *FindOrAddOutput(RowsDelta *delta) {
-  const int64 hash = HashOutput(delta);
-  for (OutputRow *row = delta->buckets[static_cast<uint64>(hash) & (delta->nbuckets - 1)]; row != nullptr;
-       row = row->next) {
-    if (row->hash != hash)
-      continue;
-    Deform(delta, row->tuple, delta->other_values, delta->other_nulls);
-    if (SameImage(delta, delta->other_values, delta->other_nulls))
-      return row;
-  }
-  if (delta->nrows >= delta->nbuckets)
-    DoubleBuckets(delta);
-  const MemoryContext saved = MemoryContextSwitchTo(delta->context);
-  OutputRow *const row = static_cast<OutputRow *>(palloc0(sizeof(OutputRow)));
-  row->hash = hash;
-  row->tuple = FormAddition(delta->extended, delta->values, delta->nulls, nullptr, nullptr);
-  MemoryContextSwitchTo(saved);
+// The entry of the row in delta->values, which has this hash. Runs in memory that is reset for each row.
+OutputRow *FindOrAddOutput(RowsDelta *delta, int64 hash) {
+  if (delta->nrows >= delta->nbuckets) Rehash(delta);
   OutputRow **const bucket = &delta->buckets[static_cast<uint64>(hash) & (delta->nbuckets - 1)];
+  for (OutputRow *row = *bucket; row != nullptr; row = row->next) {
+    if (row->hash != hash) continue;
+    Deform(delta, &row->tuple, delta->other_values, delta->other_nulls);
+    if (SameImage(delta, delta->other_values, delta->other_nulls)) return row;
+  }
+  const MinimalTuple tuple = FormAddition(delta->extended, delta->values, delta->nulls, nullptr, nullptr);
+  OutputRow *const row =
+      static_cast<OutputRow *>(ArenaAllocate(&delta->rows, MAXALIGN(offsetof(OutputRow, tuple) + tuple->t_len)));
   row->next = *bucket;
+  row->next_dirty = nullptr;
+  row->hash = hash;
+  row->weight = 0;
+  row->dirty = row->masks = false;
+  row->nplaces = 0;
+  row->capacity = 1;
+  memcpy(&row->tuple, tuple, tuple->t_len);
   *bucket = row;
   delta->nrows++;
+  if (delta->parts == 1 && delta->nrows % kRowsPerMemoryCheck == 0)
+    delta->overflowed = MemoryContextMemAllocated(delta->rows_context, true) > delta->memory_limit;
   return row;
+}
+
+bool InPart(const RowsDelta *delta, int64 hash) {
+  return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
 }
 
 void TakeSourceRow(ExprContext *econtext, int64 weight, void *argument) {
   RowsDelta *const delta = static_cast<RowsDelta *>(argument);
+  delta->changes_seen++;
+  if (delta->overflowed) return;
   const MemoryContext saved = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
   for (int i = 0; i < delta->ncolumns; i++)
     delta->values[i] = ExecEvalExpr(delta->outputs[i], econtext, &delta->nulls[i]);
-  OutputRow *const row = FindOrAddOutput(delta);
+  const int64 hash = HashOutput(delta);
+  if (InPart(delta, hash)) {
+    delta->changes_taken++;
+    OutputRow *const row = FindOrAddOutput(delta, hash);
+    row->weight += weight;
+    if (!row->dirty) {
+      row->dirty = true;
+      row->next_dirty = delta->dirty;
+      delta->dirty = row;
+    }
+  }
   MemoryContextSwitchTo(saved);
-  row->weight += weight;
-  if (row->dirty)
-    return;
-  row->dirty = true;
-  row->next_dirty = delta->dirty;
-  delta->dirty = row;
 }
 
 // --- Mask and additions ------------------------------------------------------------------------------------------
 
-// Makes room for one more element of an array that may grow past 1 GB.
-template <class T>
-void Reserve(MemoryContext context, T **elements, int64 count, int64 *capacity) {
-  if (count < *capacity)
-    return;
-  const int64 wanted = Max(*capacity * 2, static_cast<int64>(4));
-  const Size size = static_cast<Size>(wanted) * sizeof(T);
-  if (*elements == nullptr)
-    *elements = static_cast<T *>(MemoryContextAllocHuge(context, size));
-  else
-    *elements = static_cast<T *>(repalloc_huge(*elements, size));
-  *capacity = wanted;
+uint64 PlaceOfTid(const ItemPointerData *tid) {
+  return static_cast<uint64>(ItemPointerGetBlockNumber(tid)) << 16 | ItemPointerGetOffsetNumber(tid);
 }
 
-void SetAdditions(RowsDelta *delta, OutputRow *row, int64 wanted) {
-  while (row->nordinals > wanted)
-    AdditionsReplace(&delta->overlay->additions, row->ordinals[--row->nordinals], nullptr);
-  while (row->nordinals < wanted) {
-    Reserve(delta->context, &row->ordinals, row->nordinals, &row->ordinals_capacity);
-    row->ordinals[row->nordinals] = AdditionsAppend(&delta->overlay->additions, row->tuple);
-    row->nordinals++;
+void PushPlace(RowsDelta *delta, OutputRow *row, uint64 place) {
+  if (row->capacity == 1 && row->nplaces == 0) {
+    row->place = place;
+  } else {
+    if (row->nplaces == row->capacity) {
+      const int64 capacity = Max(row->capacity * 2, static_cast<int64>(4));
+      uint64 *const places = static_cast<uint64 *>(
+          MemoryContextAllocHuge(delta->rows_context, static_cast<Size>(capacity) * sizeof(uint64)));
+      memcpy(places, row->capacity == 1 ? &row->place : row->places, row->nplaces * sizeof(uint64));
+      if (row->capacity > 1) pfree(row->places);
+      row->places = places;
+      row->capacity = capacity;
+    }
+    row->places[row->nplaces] = place;
   }
+  row->nplaces++;
+}
+
+// Takes the latest place of a row back. Only additions in memory can be taken back.
+void PopPlace(RowsDelta *delta, OutputRow *row) {
+  row->nplaces--;
+  const uint64 place = row->capacity == 1 ? row->place : row->places[row->nplaces];
+  if (row->masks)
+    delta->overlay->mask.Remove(static_cast<uint32>(place >> 16), static_cast<uint32>(place & 0xFFFF));
+  else
+    AdditionsReplace(&delta->overlay->additions, static_cast<int64>(place), nullptr);
 }
 
 struct MaskSearch {
   RowsDelta *delta;
   OutputRow *row;
-  int64 wanted;
 };
 
 bool MaskCandidate(TupleTableSlot *slot, ItemPointer tid, const bytea *, void *argument) {
-  MaskSearch *const search = static_cast<MaskSearch *>(argument);
+  const MaskSearch *const search = static_cast<MaskSearch *>(argument);
   RowsDelta *const delta = search->delta;
-  OutputRow *const row = search->row;
   TidMask *const mask = &delta->overlay->mask;
   const BlockNumber block = ItemPointerGetBlockNumber(tid);
   const OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
-  if (TidMaskContains(mask, block, offset))
-    return true;
+  if (TidMaskContains(mask, block, offset)) return true;
   slot_getallattrs(slot);
-  if (!SameImage(delta, slot->tts_values, slot->tts_isnull))
-    return true;
-  Reserve(delta->context, &row->masked, row->nmasked, &row->masked_capacity);
-  if (mask->Insert(block, offset) != MaskInsert::kAdded)
-    elog(ERROR, "could not mask a base row");
-  row->masked[row->nmasked++] = *tid;
-  return row->nmasked < search->wanted;
+  if (!SameImage(delta, slot->tts_values, slot->tts_isnull)) return true;
+  if (mask->Insert(block, offset) != MaskInsert::kAdded) elog(ERROR, "could not mask a base row");
+  PushPlace(delta, search->row, PlaceOfTid(tid));
+  return search->row->nplaces < -search->row->weight;
 }
 
-// False when the base has too few rows of this image. The lookup is opened when first needed.
-bool SetMasked(RowsDelta *delta, OutputRow *row, int64 wanted, BaseLookup **lookup, Relation rel, const Stream *stream,
-               Snapshot snapshot) {
-  while (row->nmasked > wanted) {
-    const ItemPointer tid = &row->masked[--row->nmasked];
-    delta->overlay->mask.Remove(ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
+// Makes the overlay show the weight of a row. Returns why it cannot.
+const char *ShowWeight(RowsDelta *delta, OutputRow *row, BaseLookup *lookup) {
+  const bool masks = row->weight < 0;
+  const int64 wanted = masks ? -row->weight : row->weight;
+  const int64 kept = row->masks == masks ? Min(wanted, row->nplaces) : 0;
+  if (row->nplaces > kept && !row->masks && !AdditionsInMemory(&delta->overlay->additions))
+    return "the additions to be changed were spilled to disk";
+  while (row->nplaces > kept) PopPlace(delta, row);
+  row->masks = masks;
+  if (!masks) {
+    while (row->nplaces < wanted)
+      PushPlace(delta, row, static_cast<uint64>(AdditionsAppend(&delta->overlay->additions, &row->tuple)));
+  } else if (row->nplaces < wanted) {
+    Deform(delta, &row->tuple, delta->values, delta->nulls);
+    MaskSearch search = {delta, row};
+    FindCandidates(lookup, row->hash, MaskCandidate, &search);
+    if (row->nplaces < wanted) return "a base row is missing";
   }
-  if (row->nmasked == wanted)
-    return true;
-  if (*lookup == nullptr)
-    *lookup = BeginBaseLookup(rel, stream, snapshot);
-  Deform(delta, row->tuple, delta->values, delta->nulls);
-  MaskSearch search = {delta, row, wanted};
-  FindCandidates(*lookup, row->hash, MaskCandidate, &search);
-  return row->nmasked == wanted;
+  return nullptr;
+}
+
+// Shows the rows whose weight changed.
+const char *ShowDirty(RowsDelta *delta, BaseLookup *lookup) {
+  OutputRow *next;
+  for (OutputRow *row = delta->dirty; row != nullptr; row = next) {
+    CHECK_FOR_INTERRUPTS();
+    next = row->next_dirty;
+    row->next_dirty = nullptr;
+    row->dirty = false;
+    if (const char *const why = ShowWeight(delta, row, lookup)) return why;
+  }
+  delta->dirty = nullptr;
+  return nullptr;
+}
+
+void ForgetRows(RowsDelta *delta) {
+  MemoryContextReset(delta->rows_context);
+  ForgetArena(&delta->rows);
+  delta->buckets = nullptr;
+  delta->nbuckets = 0;
+  delta->nrows = 0;
+  delta->dirty = nullptr;
+}
+
+// Takes the net changes of one part of the output rows; false when they do not fit into memory.
+bool TakePart(RowsDelta *delta, uint32 part, uint32 parts) {
+  delta->part = part;
+  delta->parts = parts;
+  delta->changes_seen = delta->changes_taken = 0;
+  delta->overflowed = false;
+  VisitSourceDelta(delta->source, TakeSourceRow, delta);
+  return !delta->overflowed;
+}
+
+const char *ShowInParts(RowsDelta *delta, BaseLookup *lookup) {
+  const uint32 parts = static_cast<uint32>(delta->changes_seen / Max(delta->changes_taken, 1) + 2);
+  delta->overlay->final = true;
+  for (uint32 part = 0; part < parts; part++) {
+    ForgetRows(delta);
+    TakePart(delta, part, parts);
+    if (const char *const why = ShowDirty(delta, lookup)) return why;
+  }
+  ForgetRows(delta);
+  return nullptr;
 }
 
 const char *FinishRows(Delta *base, Relation rel, Snapshot snapshot) {
   RowsDelta *const delta = AsRows(base);
-  if (delta->reason != nullptr)
-    return delta->reason;
-  DrainSourceDelta(delta->source, TakeSourceRow, delta);
-
-  const Stream *const stream = LookupStream(RelationGetRelid(rel));
+  if (delta->reason != nullptr) return delta->reason;
   const MemoryContext work =
-      AllocSetContextCreate(CurrentMemoryContext, "pg_stream rows lookup", ALLOCSET_DEFAULT_SIZES);
-  BaseLookup *lookup = nullptr;
-  OutputRow *row = delta->dirty;
-  while (row != nullptr && delta->reason == nullptr) {
-    CHECK_FOR_INTERRUPTS();
-    const int64 wanted_additions = Max(row->weight, static_cast<int64>(0));
-    const int64 wanted_masked = Max(-row->weight, static_cast<int64>(0));
-    const MemoryContext saved = MemoryContextSwitchTo(work);
-    if (row->nordinals > wanted_additions && !AdditionsInMemory(&delta->overlay->additions))
-      delta->reason = "the pending changes exceed hash_mem";
-    else if (!SetMasked(delta, row, wanted_masked, &lookup, rel, stream, snapshot))
-      delta->reason = "a base row is missing";
-    else
-      SetAdditions(delta, row, wanted_additions);
-    MemoryContextSwitchTo(saved);
-    OutputRow *const next = row->next_dirty;
-    row->dirty = false;
-    row->next_dirty = nullptr;
-    row = next;
-  }
-  delta->dirty = row;
-  if (lookup != nullptr)
-    EndBaseLookup(lookup);
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream rows finish", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext saved = MemoryContextSwitchTo(work);
+  const bool fresh = delta->nrows == 0;
+  BaseLookup *const lookup = BeginBaseLookup(rel, LookupStream(RelationGetRelid(rel)), snapshot);
+  if (TakePart(delta, 0, 1))
+    delta->reason = ShowDirty(delta, lookup);
+  else
+    delta->reason = fresh ? ShowInParts(delta, lookup) : kTooManyRows;
+  EndBaseLookup(lookup);
+  ClearSourceDelta(delta->source);
+  MemoryContextSwitchTo(saved);
   MemoryContextDelete(work);
   return delta->reason;
 }

@@ -7,6 +7,7 @@
 
 #include "delta/source_delta.hpp"
 
+#include "delta/arena.hpp"
 #include "pg/tree.hpp"
 
 extern "C" {
@@ -25,14 +26,7 @@ struct SourceRow {
   char image[FLEXIBLE_ARRAY_MEMBER];
 };
 
-struct RowBlock {
-  RowBlock *next;
-  Size used, size;  // of data
-  char data[FLEXIBLE_ARRAY_MEMBER];
-};
-
 constexpr uint32 kInitialBuckets = 64;
-constexpr Size kFirstBlock = 8 * 1024, kLargestBlock = 1024 * 1024;
 
 Size RowSize(uint32 image_size) {
   return MAXALIGN(offsetof(SourceRow, image) + image_size);
@@ -51,7 +45,7 @@ struct SourceDelta {
   SourceRow **buckets;
   uint32 nbuckets;  // a power of two
   int64 nrows;
-  RowBlock *blocks, *last_block;
+  Arena rows;
   // For the record being read: which of its columns is each used one.
   int *positions;
   ColumnView *views;
@@ -75,6 +69,7 @@ SourceDelta *NewSourceDelta(const Stream *stream) {
   const DeltaPlan *const plan = stream->plan;
   SourceDelta *const delta = static_cast<SourceDelta *>(palloc0(sizeof(SourceDelta)));
   delta->context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream source delta", ALLOCSET_SMALL_SIZES);
+  delta->rows.context = delta->context;
   Relation source = table_open(plan->sources[0], AccessShareLock);
   delta->descriptor = CreateTupleDescCopy(RelationGetDescr(source));
   table_close(source, NoLock);
@@ -153,27 +148,6 @@ void Rehash(SourceDelta *delta) {
   delta->nbuckets = nbuckets;
 }
 
-SourceRow *AllocateRow(SourceDelta *delta, uint32 image_size) {
-  const Size size = RowSize(image_size);
-  RowBlock *block = delta->last_block;
-  if (block == nullptr || block->used + size > block->size) {
-    const Size wanted = block == nullptr ? kFirstBlock : Min(block->size * 2, kLargestBlock);
-    const Size block_size = Max(wanted, size);
-    block = static_cast<RowBlock *>(MemoryContextAllocHuge(delta->context, offsetof(RowBlock, data) + block_size));
-    block->next = nullptr;
-    block->used = 0;
-    block->size = block_size;
-    if (delta->last_block != nullptr)
-      delta->last_block->next = block;
-    else
-      delta->blocks = block;
-    delta->last_block = block;
-  }
-  SourceRow *const row = reinterpret_cast<SourceRow *>(block->data + block->used);
-  block->used += size;
-  return row;
-}
-
 // The row of the image that was built last.
 SourceRow *FindOrAdd(SourceDelta *delta) {
   const uint32 size = static_cast<uint32>(delta->image.len);
@@ -182,7 +156,7 @@ SourceRow *FindOrAdd(SourceDelta *delta) {
   SourceRow **const bucket = &delta->buckets[hash & (delta->nbuckets - 1)];
   for (SourceRow *row = *bucket; row != nullptr; row = row->next)
     if (row->hash == hash && row->size == size && memcmp(row->image, delta->image.data, size) == 0) return row;
-  SourceRow *const row = AllocateRow(delta, size);
+  SourceRow *const row = static_cast<SourceRow *>(ArenaAllocate(&delta->rows, RowSize(size)));
   row->next = *bucket;
   row->hash = hash;
   row->size = size;
@@ -234,7 +208,7 @@ void StoreRow(SourceDelta *delta, const SourceRow *row) {
 }
 
 void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument) {
-  for (const RowBlock *block = delta->blocks; block != nullptr; block = block->next) {
+  for (const ArenaBlock *block = delta->rows.first; block != nullptr; block = block->next) {
     Size position = 0;
     while (position < block->used) {
       const SourceRow *const row = reinterpret_cast<const SourceRow *>(block->data + position);
@@ -275,7 +249,7 @@ void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
 // Whoever visited has what there was: a later change of the same row starts from nothing.
 void ClearSourceDelta(SourceDelta *delta) {
   MemoryContextReset(delta->context);
-  delta->blocks = delta->last_block = nullptr;
+  ForgetArena(&delta->rows);
   delta->buckets = nullptr;
   delta->nbuckets = 0;
   delta->nrows = 0;

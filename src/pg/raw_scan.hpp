@@ -18,9 +18,10 @@ struct StreamIndexFetch {
 };
 
 // A sequential scan of the base. Continue with table_scan_getnextslot, end with table_endscan.
-inline TableScanDesc BeginRawScan(Relation rel, Snapshot snapshot) {
-  return GetHeapamTableAmRoutine()->scan_begin(rel, snapshot, 0, nullptr, nullptr,
-                                               SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_SYNC | SO_ALLOW_PAGEMODE);
+// in_order: from the first block on, instead of where another scan of the same table may be.
+inline TableScanDesc BeginRawScan(Relation rel, Snapshot snapshot, bool in_order = false) {
+  const uint32 flags = SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE | (in_order ? 0 : SO_ALLOW_SYNC);
+  return GetHeapamTableAmRoutine()->scan_begin(rel, snapshot, 0, nullptr, nullptr, flags);
 }
 
 // An index scan of the base. Continue with index_rescan and index_getnext_slot, end with index_endscan.

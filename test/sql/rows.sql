@@ -185,4 +185,26 @@ SELECT refresh_all();
 SELECT * FROM state();
 SELECT sum(n) FROM (SELECT count(*) AS n FROM everything UNION ALL SELECT count(*) FROM duplicates) x;
 
+-- More changed rows than fit into memory: done in parts, additions on disk.
+CREATE TABLE many (id integer, v integer);
+INSERT INTO many SELECT k, k % 700 FROM generate_series(1, 3000) k;
+DELETE FROM stream;
+SELECT make('padded', $$SELECT v, repeat(chr(97 + v % 20), 200) AS pad FROM many WHERE v > 10$$);
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
+UPDATE many SET v = v + 5 WHERE id % 2 = 0;
+SELECT * FROM state();
+UPDATE many SET v = v - 1 WHERE id % 3 = 0;
+SELECT * FROM state();
+SELECT pgstream.refresh_stream_table('rows_test.padded');
+SELECT * FROM state();
+BEGIN;
+DELETE FROM many WHERE id > 100;
+SELECT * FROM state();
+ROLLBACK;
+DELETE FROM many;
+SELECT * FROM state();
+RESET work_mem;
+RESET hash_mem_multiplier;
+
 DROP SCHEMA rows_test CASCADE;
