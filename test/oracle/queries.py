@@ -47,6 +47,8 @@ def condition(rng, src, depth=0):
         options += ['%s %s %s' % (n, rng.choice(['<', '>=', '<=', '>']), c.typed(rng))] * 2
     if k.name in ('text', 'long'):
         options += ["%s LIKE '%%a%%'" % n, 'length(%s) > 3' % n, "%s ~ '^[a-z]'" % n]
+    if k.name == 'text':
+        options += ["%s COLLATE %s.nocase = 'A'" % (n, src.schema), "lower(%s) > 'b'" % n]
     if k.name == 'bool':
         options += [n, 'NOT %s' % n, '%s IS NOT TRUE' % n] * 2
     if k.name == 'intarray':
@@ -165,7 +167,7 @@ def aggregate(rng, src):
         found += [('bit_or(%s)' % n, dict(index=False)), ('bit_and(%s)' % n, dict(index=False))]
     if k.name == 'text':
         found += [("string_agg(%s, '/' ORDER BY %s DESC)" % (n, n), long),
-                  ("string_agg(DISTINCT %s, ',')" % n, long)]
+                  ("string_agg(DISTINCT %s, ',')" % n, long), ('count(DISTINCT %s COLLATE %s.nocase)' % (n, s), {})]
     expr, flags = rng.choice(found)
     if rng.random() < 0.15 and expr.count('(') >= 1 and ' - ' not in expr:
         expr = '%s FILTER (WHERE %s)' % (expr, condition(rng, src, 1))
@@ -248,7 +250,7 @@ def recompute_query(rng, sources):
     a, b = rng.choice(sources), rng.choice(sources)
     s1, s2 = rng.choice(a.columns), rng.choice(b.columns)
     ka = rng.choice([c for c in a.columns if c.kind.equal] + [a.id])
-    choice = rng.randrange(13)
+    choice = rng.randrange(15)
     both = [a, b]
     if choice == 0:
         outputs = [of(s1, 'a.%s' % s1.name), of(s2, 'b.%s' % s2.name), Output('a.id')]
@@ -289,11 +291,32 @@ def recompute_query(rng, sources):
     elif choice == 11:
         outputs, both = [Output('DISTINCT id %% %d' % 6, index=True), Output('count(*)')], [a]
         text = 'FROM %s GROUP BY id %% 3, id %% 6' % a.name
+    elif choice == 12:
+        outputs, both = [of(s1, s1.name), Output('id')], [a]
+        text = 'FROM %s_v' % a.name
+    elif choice == 13:
+        outputs, both = [Output('v.id %% %d' % 4), Output('count(*)'), Output('count(b.id)')], [a, b]
+        text = 'FROM %s_v v LEFT JOIN %s b ON v.id = b.id GROUP BY 1' % (a.name, b.name)
     else:
         outputs = [Output('id')]
         return Query('WITH RECURSIVE r AS (SELECT id FROM %s WHERE id %% 5 = 0 UNION SELECT b.id FROM r, %s b '
                      'WHERE b.id = r.id + 1) SELECT id AS o1 FROM r' % (a.name, b.name), RECOMPUTE, named(outputs), [a, b])
     return Query('SELECT %s %s' % (name_outputs(outputs), text), RECOMPUTE, outputs, both)
+
+
+def over_stream(rng, table):
+    """A query over a stream table; None when it has no suitable column."""
+    usable = [o for o in table.query.outputs if o.equal]
+    if not usable:
+        return None
+    o = rng.choice(usable)
+    if rng.random() < 0.5:
+        outputs = [Output(o.name, o.equal, o.order, o.index), Output('count(*)')]
+        text = 'FROM %s GROUP BY %s' % (table.name, o.name)
+    else:
+        outputs = [Output(o.name, o.equal, o.order, o.index)]
+        text = 'FROM %s WHERE %s IS NOT NULL' % (table.name, o.name)
+    return Query('SELECT %s %s' % (name_outputs(outputs), text), ALWAYS, outputs, table.query.sources)
 
 
 def named(outputs):

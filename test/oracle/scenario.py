@@ -56,6 +56,8 @@ class Source:
         if self.shape == 'inherited':
             found.append('CREATE TABLE %s_child () INHERITS (%s)' % (self.name, self.name))
         found += ['CREATE INDEX ON %s (%s)' % (self.name, n) for n in self.indexes]
+        found.append('CREATE VIEW %s_v AS SELECT id, %s FROM %s WHERE id %% 5 <> 1' % (
+            self.name, ', '.join(c.name for c in self.columns), self.name))
         if self.triggers:
             found.append('CREATE FUNCTION %s_before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN '
                          'IF NEW.id %% 11 = 0 THEN RETURN NULL; END IF; RETURN NEW; END $$' % self.name)
@@ -81,7 +83,7 @@ class StreamTable:
         self.query = query
         self.relid = None
         self.types = {}
-        self.columns_used = None
+        self.parent = None  # the stream table it reads, if any
 
 
 class Scenario:
@@ -141,6 +143,11 @@ class Scenario:
             s.run('CREATE SCHEMA %s' % self.schema)
             for statement in re.split(r';\n(?=CREATE )', values.SUPPORT.format(s=self.schema).strip()):
                 s.run(statement)
+            if s.value("SELECT count(*) FROM pg_collation WHERE collprovider = 'i'"):
+                s.run("CREATE COLLATION %s.nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+                      % self.schema)
+            else:
+                s.run('CREATE COLLATION %s.nocase FROM "C"' % self.schema)
             self.two_phase = int(s.value('SHOW max_prepared_transactions')) > 0
             self.make_sources()
             for _ in range(rng.choice([1, 1, 2, 2, 3, 4, 5])):
@@ -208,12 +215,18 @@ class Scenario:
         self.first.run('INSERT INTO %s (%s) SELECT %d + i, %s FROM generate_series(0, %d) i' % (
             source.name, names, base, columns, n - 1))
 
-    def create_table(self, over_streams=False):
+    def create_table(self):
         """Creates one stream table; asserts the strategy it is given."""
         rng = self.rng
         s = self.first
-        query = queries.random_query(rng, self.sources)
+        query, parent = None, None
+        if self.tables and rng.random() < 0.06:
+            parent = rng.choice(self.tables)
+            query = queries.over_stream(rng, parent)
+        if query is None:
+            query, parent = queries.random_query(rng, self.sources), None
         table = StreamTable(self.schema, self.next_table, query)
+        table.parent = parent
         self.next_table += 1
         how = rng.random()
         data = rng.random() < 0.8
@@ -281,7 +294,7 @@ class Scenario:
                 raise Failure('%d stream tables outlive their sources' % left)
             checks.nothing_left(s, self.schema, [], self.relids)
         else:
-            for table in self.tables:
+            for table in self.tables[::-1]:
                 s.run(rng.choice(['DROP TABLE %s', "SELECT pgstream.drop_stream_table('%s')"]) % table.name)
             checks.nothing_left(s, self.schema, [x.name for x in self.sources], self.relids)
         s.run('DROP SCHEMA %s CASCADE' % self.schema)

@@ -214,7 +214,7 @@ def create(sc):
 
 def drop(sc):
     if sc.tables:
-        table = sc.rng.choice(sc.tables)
+        table = sc.rng.choice([t for t in sc.tables if all(x.parent is not t for x in sc.tables)])
         sc.first.run('DROP TABLE %s' % table.name)
         sc.first.run("DELETE FROM %s.watched WHERE st = '%s'" % (sc.schema, table.name))
         sc.tables.remove(table)
