@@ -78,8 +78,13 @@ void CloseStatement(Oid source) {
     if (interval->source != source || !interval->open) continue;
     interval->open = false;
     interval->last = GetCurrentCommandId(false);
-    // No command id passed: no snapshot can have been taken in between that sees any of the changes.
-    if (interval->last == interval->first) Unlink(link);
+    if (interval->last == interval->first) {
+      // No command id passed: no snapshot can have been taken in between that sees any of the changes.
+      Unlink(link);
+    } else {
+      // What comes after must have a command id of its own, also where nothing was written to the log under this one.
+      (void)GetCurrentCommandId(true);
+    }
     Compact();
     return;
   }

@@ -223,7 +223,9 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   built->frontier = ReadFrontier(overlay->relid, snapshot, context);
   MemoryContextSwitchTo(saved);
 
-  built->momentary = SeesMidStatement(stream, snapshot);
+  // Of sources that are not captured nobody knows whether a statement of this transaction is changing them.
+  built->momentary = SeesMidStatement(stream, snapshot) ||
+                     (stream->plan->strategy == Strategy::RecomputeAlways && OwnTransactionId() != 0);
 
   OwnerScope scope;
   EnterOwnerScope(stream->owner, &scope);

@@ -32,7 +32,7 @@ def assignments(rng, source):
         roll = rng.random()
         if roll < 0.12:
             value = c.name
-        elif roll < 0.2 and c.kind.name in ('num', 'int') and c.type in ('integer', 'numeric'):
+        elif roll < 0.2 and c.kind.name in ('mixed', 'int') and c.type in ('integer', 'numeric'):
             value = '%s %% 1000 + 1' % c.name if c.type == 'integer' else 'trim_scale(%s)' % c.name
         else:
             value = c.typed(rng) if c.not_null else '%s::%s' % (c.literal(rng), c.type)

@@ -11,3 +11,31 @@ INSERT INTO found_1 VALUES (3, 1), (4, 2);
 COMMIT;
 SELECT * FROM found_1_st ORDER BY k;
 DROP TABLE found_1 CASCADE;
+
+-- A trigger that reads in the middle of an UPDATE of which nothing is logged: the next command is not part of it.
+CREATE TABLE found_2 (id int, k int, unused int);
+INSERT INTO found_2 VALUES (1, 1, 1), (2, 1, 1);
+CREATE TABLE found_2_st USING pgstream AS SELECT k, count(*) FROM found_2 GROUP BY k;
+CREATE FUNCTION found_look() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM count(*) FROM found_2_st; RETURN NEW; END $$;
+CREATE TRIGGER look AFTER UPDATE ON found_2 FOR EACH ROW EXECUTE FUNCTION found_look();
+BEGIN;
+UPDATE found_2 SET unused = 2;
+SELECT pgstream.refresh_stream_table('found_2_st');
+COMMIT;
+DROP TABLE found_2 CASCADE;
+DROP FUNCTION found_look();
+
+-- Queries inside one statement see ever more of its rows under one command id; of an uncaptured source nobody can tell.
+CREATE UNLOGGED TABLE found_3 (id int);
+CREATE TABLE found_3_st USING pgstream AS SELECT id FROM found_3;
+CREATE FUNCTION found_look() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN
+    RAISE WARNING 'before row %: % in the stream table, % in its query', NEW.id, (SELECT count(*) FROM found_3_st),
+      (SELECT count(*) FROM found_3);
+    RETURN NEW;
+  END $$;
+CREATE TRIGGER look BEFORE INSERT ON found_3 FOR EACH ROW EXECUTE FUNCTION found_look();
+INSERT INTO found_3 VALUES (1), (2), (3);
+DROP TABLE found_3 CASCADE;
+DROP FUNCTION found_look();
