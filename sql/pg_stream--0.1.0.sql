@@ -28,13 +28,11 @@ CREATE TABLE pgstream.pgs_stream (
   schedule           text,
   status             text NOT NULL CHECK (status IN ('INITIALIZING', 'ACTIVE', 'PAUSED', 'SUSPENDED', 'ERROR')),
   version            integer NOT NULL DEFAULT 1,
-  key_index          oid NOT NULL DEFAULT 0,
   last_refresh_at    timestamptz,
   consecutive_errors integer NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE pgstream.pgs_stream IS 'one row per stream table: its options and state; its defining query is a rule of the table itself';
 COMMENT ON COLUMN pgstream.pgs_stream.version IS 'raised when what the base contains can no longer be trusted; a frontier of another version answers by recompute';
-COMMENT ON COLUMN pgstream.pgs_stream.key_index IS 'the internal index that finds a base row from its key; 0 where the strategy needs none';
 
 CREATE TABLE pgstream.pgs_frontier (
   pgs_relid      oid PRIMARY KEY,

@@ -4,6 +4,7 @@
 #include "capture/change_log.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
+#include "pg/key_index.hpp"
 #include "pg/stream.hpp"
 
 extern "C" {
@@ -56,36 +57,6 @@ void AttachSources(Oid relid, const DeltaPlan *plan) {
     CommandCounterIncrement();
     CacheInvalidateRelcacheByRelid(source);
   }
-}
-
-
-const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Groups ? "key_hash" : "image_hash"; }
-
-// True when index is on pgstream.<function>(columns of the plan's key) and nothing else.
-bool IsKeyIndex(Oid index_oid, const DeltaPlan *plan) {
-  Relation index = index_open(index_oid, AccessShareLock);
-  List *expressions = RelationGetIndexExpressions(index);
-  bool matches = list_length(expressions) == 1 && index->rd_index->indnatts == 1 && !index->rd_index->indisunique &&
-                 RelationGetIndexPredicate(index) == NIL && IsA(linitial(expressions), FuncExpr);
-  index_close(index, NoLock);
-  if (!matches) return false;
-  const auto *function = linitial_node(FuncExpr, expressions);
-  if (get_func_namespace(function->funcid) != get_namespace_oid(kSchema, true) ||
-      strcmp(get_func_name(function->funcid), KeyFunction(plan)) != 0 ||
-      list_length(function->args) != plan->nindex_columns)
-    return false;
-  for (int i = 0; i < plan->nindex_columns; ++i) {
-    const Node *argument = static_cast<Node *>(list_nth(function->args, i));
-    if (!IsA(argument, Var) || reinterpret_cast<const Var *>(argument)->varattno != plan->index_columns[i]) return false;
-  }
-  return true;
-}
-
-Oid FindKeyIndex(Relation rel, const DeltaPlan *plan) {
-  ListCell *cell;
-  foreach (cell, RelationGetIndexList(rel))
-    if (IsKeyIndex(lfirst_oid(cell), plan)) return lfirst_oid(cell);
-  return InvalidOid;
 }
 
 void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
@@ -141,9 +112,6 @@ void EnsureKeyIndex(Oid relid) {
   table_close(rel, NoLock);
   if (!OidIsValid(index)) elog(ERROR, "key index of stream table %u not found", relid);
   DependInternally(RelationRelationId, index, relid);
-  const AttrNumber column = pgs_stream::key_index;
-  const Datum value = ObjectIdGetDatum(index);
-  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &value, nullptr);
   InvalidateStream(relid);
   CommandCounterIncrement();
 }

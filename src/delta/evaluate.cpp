@@ -16,6 +16,26 @@ void EnterOwnerScope(Oid owner, OwnerScope *scope) {
   scope->guc_level = NewGUCNestLevel();
   (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                           false);
+  // Off is how a reader (pg_dump) asks for an error rather than fewer rows; here the owner's policies are the definition.
+  (void)set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+// By the executor's rules: the table, or each column used (any column where none is).
+static bool MayRead(Oid user, Oid relid, const Bitmapset *columns) {
+  if (pg_class_aclcheck(relid, user, ACL_SELECT) == ACLCHECK_OK) return true;
+  if (bms_is_empty(columns)) return pg_attribute_aclcheck_all(relid, user, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+  int column = -1;
+  while ((column = bms_next_member(columns, column)) >= 0)
+    if (pg_attribute_aclcheck(relid, static_cast<AttrNumber>(column), user, ACL_SELECT) != ACLCHECK_OK) return false;
+  return true;
+}
+
+void CheckOwnerMayRead(const Stream *stream) {
+  for (int i = 0; i < stream->nsources; ++i) {
+    const Oid relid = stream->sources[i].relid;
+    if (!MayRead(stream->owner, relid, stream->plan->columns[i]))
+      aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+  }
 }
 
 void LeaveOwnerScope(const OwnerScope *scope) {

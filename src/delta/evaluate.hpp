@@ -6,6 +6,7 @@
 #pragma once
 
 #include "pg/includes.hpp"
+#include "pg/stream.hpp"
 
 namespace pgstream {
 
@@ -17,6 +18,10 @@ struct OwnerScope {
 };
 void EnterOwnerScope(Oid owner, OwnerScope *scope);
 void LeaveOwnerScope(const OwnerScope *scope);
+
+// Raises what running the query would raise where the owner may not read the captured sources of a stream table. For
+// changes taken from the log, which no executor checks.
+void CheckOwnerMayRead(const Stream *stream);
 
 using RowVisitor = void (*)(TupleTableSlot *slot, void *argument);
 

@@ -130,9 +130,9 @@ Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *
 
 void ReplaceKeys(GroupTable *table, Group *group, const Datum *keys) {
   for (int i = 0; i < table->nkeys; i++) {
-    if (group->nulls[i] || table->key_byval[i]) continue;
-    // The old value stays: a key set in use may point to it.
-    group->keys[i] = CopyDetoasted(table->context, keys[i], false, table->key_lengths[i]);
+    if (group->nulls[i]) continue;
+    // The old value stays: a key set in use may point to it. Equal values passed by value can differ too: 0 and -0.
+    group->keys[i] = CopyDetoasted(table->context, keys[i], table->key_byval[i], table->key_lengths[i]);
   }
 }
 

@@ -166,6 +166,7 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
     if (LogHasPages(&stream->sources[i]))
       ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
+    CheckOwnerMayRead(stream);
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
     built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
   }

@@ -11,30 +11,49 @@ extern "C" {
 
 namespace pgstream {
 
-// Runs with only the system schema in the search path from here to the matching AtEOXact_GUC: names are then deparsed
-// qualified and read back alike.
-static int BeginQualifiedNames() {
+// From here to the matching AtEOXact_GUC queries are deparsed to text that reads back alike: with only the system schema in
+// the search path, names are qualified; constants are written without loss and in the one style that is never ambiguous.
+static int BeginExactDeparsing() {
+  static const char *const settings[][2] = {{"search_path", "pg_catalog, pg_temp"},
+                                            {"extra_float_digits", "3"},
+                                            {"DateStyle", "ISO"},
+                                            {"IntervalStyle", "postgres"}};
   const int level = NewGUCNestLevel();
-  (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                          false);
+  for (const auto &setting : settings)
+    (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
   return level;
 }
 
+// In a rule, OLD and NEW are relations of their own: what the query calls so needs another name there.
+static Query *WithoutRuleNames(const Query *query) {
+  Query *copy = static_cast<Query *>(copyObjectImpl(query));
+  ListCell *cell;
+  foreach (cell, copy->rtable) {
+    RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+    const char *name = entry->eref->aliasname;
+    if (strcmp(name, "old") != 0 && strcmp(name, "new") != 0) continue;
+    entry->eref->aliasname = psprintf("%s_source", name);
+    if (entry->alias == nullptr) entry->alias = makeAlias(entry->eref->aliasname, NIL);
+    entry->alias->aliasname = entry->eref->aliasname;
+  }
+  return copy;
+}
+
 char *DeparseQuery(const Query *query, bool pretty) {
-  const int level = BeginQualifiedNames();
+  const int level = BeginExactDeparsing();
   char *text = pg_get_querydef(static_cast<Query *>(copyObjectImpl(query)), pretty);
   AtEOXact_GUC(false, level);
   return text;
 }
 
 void StoreDefinition(Relation rel, const Query *query) {
-  const int level = BeginQualifiedNames();
+  const int level = BeginExactDeparsing();
   StringInfoData text;
   initStringInfo(&text);
   appendStringInfo(&text, "CREATE RULE %s AS ON INSERT TO %s.%s DO INSTEAD %s", kDefinitionRule,
                    quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
                    quote_identifier(RelationGetRelationName(rel)),
-                   pg_get_querydef(static_cast<Query *>(copyObjectImpl(query)), false));
+                   pg_get_querydef(WithoutRuleNames(query), false));
   List *parsed = raw_parser(text.data, RAW_PARSE_DEFAULT);
   RawStmt *raw = linitial_node(RawStmt, parsed);
   DefineRule(castNode(RuleStmt, raw->stmt), text.data);

@@ -4,6 +4,7 @@
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
+#include "pg/key_index.hpp"
 
 extern "C" {
 #include "commands/defrem.h"
@@ -138,17 +139,19 @@ Stream *LoadStream(Oid relid) {
     const char *mode = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr));
     if (strcmp(mode, "FULL") == 0) stream->mode = RefreshMode::Full;
     stream->version = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr));
-    stream->key_index = DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_stream::key_index, nullptr));
   }
   EndCatalogScan(&scan);
 
   Relation rel = relation_open(relid, AccessShareLock);
   stream->owner = rel->rd_rel->relowner;
   Query *query = LoadDefinition(rel);
+  if (query != nullptr) {
+    stream->plan = PlanDelta(query);
+    stream->key_index = FindKeyIndex(rel, stream->plan);
+  }
   relation_close(rel, NoLock);
   if (query == nullptr) return nullptr;
   stream->populated = stream->enrolled && IsPopulated(stream);
-  stream->plan = PlanDelta(query);
   stream->source_relids = RelationsRead(query);
   stream->nsources = stream->plan->nsources;
   stream->sources = static_cast<StreamSource *>(palloc0(sizeof(StreamSource) * Max(stream->nsources, 1)));

@@ -110,6 +110,24 @@ ROLLBACK;
 SELECT to_regclass('h'), to_regclass('i');
 SELECT differences('a');
 
+-- OLD and NEW are names in rules; a query may use them all the same.
+CREATE TABLE new (k int, n float8);
+CREATE TABLE old_and_new USING pgstream AS SELECT new.n, old.n AS m FROM new JOIN new old ON old.k = new.k + 1;
+INSERT INTO new VALUES (1, 1.5), (2, 2.5);
+SELECT * FROM old_and_new;
+SELECT pgstream.defining_query('old_and_new');
+-- Constants are kept without loss, whatever the session's output settings.
+SET extra_float_digits = -10;
+SET DateStyle = 'SQL, DMY';
+SET TimeZone = 'Asia/Kolkata';
+CREATE TABLE constants USING pgstream AS SELECT n * '1.2345678901234567'::float8 AS x,
+  '03/04/2020 10:00'::timestamptz AS t FROM new;
+RESET extra_float_digits;
+RESET DateStyle;
+RESET TimeZone;
+SELECT x = n * '1.2345678901234567'::float8 AS x, t = '2020-04-03 10:00 +5:30' AS t FROM constants, new WHERE k = 1 AND x < 2;
+DROP TABLE old_and_new, constants, new;
+
 -- Nothing is left behind.
 SELECT pgstream.drop_stream_table('f');
 SELECT pgstream.drop_stream_table('"Odd Name"');
@@ -134,6 +152,13 @@ SET ROLE cd_owner;
 CREATE TABLE o USING pgstream AS SELECT a, sum(b) AS s FROM src3 GROUP BY a;
 RESET ROLE;
 INSERT INTO src3 VALUES (1, 2);
+SELECT * FROM o;
+-- What the owner may no longer read, its stream table does not go on telling.
+INSERT INTO src3 VALUES (1, 3);
+REVOKE SELECT ON src3 FROM cd_owner;
+SELECT * FROM o;
+SELECT pgstream.refresh_stream_table('o');
+GRANT SELECT (a, b) ON src3 TO cd_owner;
 SELECT * FROM o;
 DROP OWNED BY cd_owner;
 DROP ROLE cd_owner;

@@ -178,6 +178,14 @@ SELECT refresh_all();
 UPDATE src SET n = n + 1 WHERE id % 40 = 0;
 SELECT * FROM verify();
 
+-- REINDEX CONCURRENTLY makes a new key index, which is found and serves.
+REINDEX TABLE CONCURRENTLY sums;
+DELETE FROM src WHERE id % 40 = 1;
+SELECT * FROM verify();
+SELECT refresh_all();
+SELECT * FROM verify();
+DROP INDEX sums_key_hash_idx;
+
 -- Everything goes: no rows, but one where there is no GROUP BY.
 DELETE FROM src;
 SELECT * FROM verify();
@@ -199,6 +207,15 @@ SELECT * FROM empty_total;
 INSERT INTO empty VALUES (1, 2.50), (NULL, 3);
 SELECT * FROM empty_total;
 SELECT * FROM empty_groups ORDER BY a;
+SELECT * FROM verify();
+
+-- Equal keys can look different by value as well: what is shown is there.
+CREATE TABLE zeros (f float8);
+CREATE TABLE zero_counts USING pgstream AS SELECT f, count(*) FROM zeros GROUP BY f;
+INSERT INTO zeros VALUES ('-0');
+SELECT * FROM zero_counts;
+UPDATE zeros SET f = -f;
+SELECT * FROM zero_counts;
 SELECT * FROM verify();
 
 -- An error of the query is the reader's, and goes with its cause.

@@ -1,0 +1,56 @@
+// Finding the key index; see key_index.hpp.
+#include "pg/key_index.hpp"
+
+#include "pg/catalog.hpp"
+
+extern "C" {
+#include "catalog/pg_index.h"
+#include "utils/syscache.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+// From the catalog rather than an opened index: opening would need a lock on it.
+bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
+  const auto *index = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
+  if (!index->indisvalid || index->indisunique || index->indnatts != 1 ||
+      !heap_attisnull(tuple, Anum_pg_index_indpred, nullptr))
+    return false;
+  bool isnull;
+  const Datum value = SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indexprs, &isnull);
+  if (isnull) return false;
+  const auto *expressions = static_cast<List *>(stringToNode(TextDatumGetCString(value)));
+  if (list_length(expressions) != 1 || !IsA(linitial(expressions), FuncExpr)) return false;
+
+  const auto *function = linitial_node(FuncExpr, expressions);
+  if (get_func_namespace(function->funcid) != get_namespace_oid(kSchema, true) ||
+      strcmp(get_func_name(function->funcid), KeyFunction(plan)) != 0 ||
+      list_length(function->args) != plan->nindex_columns)
+    return false;
+  for (int i = 0; i < plan->nindex_columns; ++i) {
+    const Node *argument = static_cast<Node *>(list_nth(function->args, i));
+    if (!IsA(argument, Var) || reinterpret_cast<const Var *>(argument)->varattno != plan->index_columns[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Groups ? "key_hash" : "image_hash"; }
+
+Oid FindKeyIndex(Relation rel, const DeltaPlan *plan) {
+  if (plan->nindex_columns == 0) return InvalidOid;
+  ListCell *cell;
+  foreach (cell, RelationGetIndexList(rel)) {
+    HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
+    if (!HeapTupleIsValid(tuple)) continue;
+    const bool matches = IsKeyIndex(tuple, plan);
+    ReleaseSysCache(tuple);
+    if (matches) return lfirst_oid(cell);
+  }
+  return InvalidOid;
+}
+
+}  // namespace pgstream
