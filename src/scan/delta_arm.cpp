@@ -34,6 +34,8 @@ struct AdditionHash {
 
 struct DeltaArmState {
   CustomScanState node;
+  bool shared;       // executed in parallel mode, as planned
+  bool base_emits;   // outside parallel mode the base scan beside this arm returns the additions itself
   bool resolved;     // overlay is known
   Overlay *overlay;  // held; nullptr: nothing is pending
   int64 ordinal;     // next to visit; without a probe
@@ -115,7 +117,7 @@ Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *t
     collations = lappend_oid(collations, reinterpret_cast<OpExpr *>(clause)->inputcollid);
     scan->custom_exprs = lappend(scan->custom_exprs, value);
   }
-  scan->custom_private = list_make3(columns, operators, collations);
+  scan->custom_private = list_make4(columns, operators, collations, path->custom_private);
   return &scan->scan.plan;
 }
 
@@ -231,6 +233,7 @@ void Resolve(DeltaArmState *state) {
 TupleTableSlot *NextAddition(ScanState *scan_state) {
   DeltaArmState *const state = AsState(reinterpret_cast<CustomScanState *>(scan_state));
   TupleTableSlot *const slot = scan_state->ss_ScanTupleSlot;
+  if (state->base_emits && !state->shared) return ExecClearTuple(slot);
   if (!state->resolved) Resolve(state);
   if (state->overlay == nullptr) return ExecClearTuple(slot);
 
@@ -268,7 +271,9 @@ bool Recheck(ScanState *, TupleTableSlot *) {
 // What hashing needs is prepared when hashing begins: most executions look at a handful of additions once.
 void Begin(CustomScanState *node, EState *estate, int) {
   compat::ReplaceScanSlot(node, estate, table_slot_callbacks(node->ss.ss_currentRelation));
-  AsState(node)->ncolumns = list_length(reinterpret_cast<CustomScan *>(node->ss.ps.plan)->custom_exprs);
+  const auto *const plan = reinterpret_cast<const CustomScan *>(node->ss.ps.plan);
+  AsState(node)->ncolumns = list_length(plan->custom_exprs);
+  AsState(node)->base_emits = lfourth(plan->custom_private) != nullptr;
 }
 
 TupleTableSlot *Exec(CustomScanState *node) {
@@ -290,6 +295,7 @@ Size EstimateShared(CustomScanState *, ParallelContext *) {
 
 void InitializeShared(CustomScanState *node, ParallelContext *, void *shared) {
   DeltaArmState *const state = AsState(node);
+  state->shared = true;
   if (!state->resolved) Resolve(state);
   *static_cast<MergeDecision *>(shared) = DecisionOf(state->overlay);
 }
@@ -298,6 +304,7 @@ void InitializeShared(CustomScanState *node, ParallelContext *, void *shared) {
 void ReinitializeShared(CustomScanState *, ParallelContext *, void *) {}
 
 void FollowShared(CustomScanState *node, shm_toc *, void *shared) {
+  AsState(node)->shared = true;
   FollowMergeDecision(RelationGetRelid(node->ss.ss_currentRelation), *static_cast<MergeDecision *>(shared));
 }
 
@@ -333,6 +340,9 @@ Path *MakeDeltaArmPath(RelOptInfo *rel, const Path *base_path, bool shared) {
   path->path.param_info = base_path->param_info;
   path->path.parallel_safe = rel->consider_parallel;
   path->path.parallel_aware = shared;  // still run by one participant only: the flag gives it shared memory
+  // A parallel plan may be executed without parallel mode (a portal fetched by portions, a lazy SQL function): a parallel
+  // sequential scan is then an ordinary one, and returns the additions.
+  path->custom_private = shared && base_path->pathtype == T_SeqScan ? list_make1_int(1) : NIL;
   path->path.rows = 1;
   path->path.total_cost = 10 * cpu_tuple_cost;
   path->flags = CUSTOMPATH_SUPPORT_PROJECTION;

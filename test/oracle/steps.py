@@ -231,7 +231,7 @@ def vacuum(sc):
         sc.first.run(rng.choice(['VACUUM (FULL) %s', 'REINDEX TABLE %s', 'VACUUM (FULL, ANALYZE) %s']) % name)
     elif alone and rng.random() < 0.3:
         source = rng.choice(sc.sources)
-        sc.first.run('ALTER TABLE %s ADD COLUMN more%d integer%s' % (source.name, sc.next_id, rng.choice(['', ' DEFAULT 7'])))
+        sc.first.run('ALTER TABLE %s ADD COLUMN IF NOT EXISTS more%d integer%s' % (source.name, sc.next_id, rng.choice(['', ' DEFAULT 7'])))
     else:
         sc.first.run('VACUUM%s %s' % (rng.choice(['', ' (ANALYZE)', ' (FREEZE)']), name))
 

@@ -39,3 +39,29 @@ CREATE TRIGGER look BEFORE INSERT ON found_3 FOR EACH ROW EXECUTE FUNCTION found
 INSERT INTO found_3 VALUES (1), (2), (3);
 DROP TABLE found_3 CASCADE;
 DROP FUNCTION found_look();
+
+-- A parallel plan that is executed without workers, as a lazily evaluated SQL function does and any client that fetches
+-- by portions: base and additions each once.
+CREATE TABLE found_4 (id int, k int);
+INSERT INTO found_4 SELECT i, i % 3000 FROM generate_series(1, 6000) i;
+CREATE TABLE found_4_st USING pgstream AS SELECT k, count(*) FROM found_4 GROUP BY k;
+INSERT INTO found_4 VALUES (6001, 7000), (6002, 1);
+CREATE FUNCTION found_lazily() RETURNS SETOF text LANGUAGE sql AS $$ SELECT s::text FROM found_4_st s $$;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+DO $$
+DECLARE line text;
+BEGIN
+  FOR line IN EXPLAIN SELECT s::text FROM found_4_st s LOOP
+    IF line LIKE '%Parallel Custom Scan%' THEN RETURN; END IF;
+  END LOOP;
+  RAISE WARNING 'the plan is not parallel';
+END $$;
+SELECT count(row), count(DISTINCT row) FROM (SELECT found_lazily() AS row) l;
+SELECT count(row), count(DISTINCT row) FROM (SELECT s::text AS row FROM found_4_st s) l;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+DROP FUNCTION found_lazily();
+DROP TABLE found_4 CASCADE;
