@@ -27,10 +27,10 @@ class Source:
         self.check(session)
 
     def fill(self, session, table):
-        """A table like big. Its groups are scattered over it: neighbours in it are of different groups."""
+        """A table like big. Rows are of groups as if drawn by lot: changing a few rows changes as many groups."""
         session.run(f"CREATE TABLE {table} (id bigint PRIMARY KEY, g integer NOT NULL, amount numeric(12,2) NOT NULL, "
                     "note text NOT NULL)",
-                    f"""INSERT INTO {table} SELECT i, i * 7919 % {self.groups}, (i * 104729 % 1000000) / 100.0,
+                    f"""INSERT INTO {table} SELECT i, abs(hashint8(i)) % {self.groups}, (i * 104729 % 1000000) / 100.0,
                                'a note of twenty-odd letters' FROM generate_series(1::bigint, {self.size}) AS i""",
                     f"CREATE INDEX ON {table} (g)", f"VACUUM (ANALYZE) {table}")
 
