@@ -5,15 +5,21 @@
 #include "delta/hidden_state.hpp"
 #include "pg/raw_scan.hpp"
 
+extern "C" {
+#include "optimizer/plancat.h"
+}
+
 namespace pgstream {
+
+// What a lookup costs, in rows visited by a scan (measured, warm: 1.3 us against 50 ns).
+static constexpr double kRowsPerLookup = 25;
 
 struct BaseLookup {
   Relation rel;
   Snapshot snapshot;
-  TupleDesc extended;
-  TupleTableSlot *slot;
-  Relation index;      // nullptr: none
-  IndexScanDesc scan;  // of the index
+  BaseRow row;
+  Relation index;         // nullptr: none
+  IndexScanDesc scan;     // of the index
   MemoryContext context;  // an index scan keeps memory from one call to the next in whatever context is current
 };
 
@@ -22,38 +28,35 @@ BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapsho
   lookup->context = CurrentMemoryContext;
   lookup->rel = rel;
   lookup->snapshot = snapshot;
-  lookup->extended = ExtendedDescriptor(rel);
-  lookup->slot = table_slot_create(rel, nullptr);
-  if (!OidIsValid(stream->key_index))
-    return lookup;
+  lookup->row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel)};
+  if (!OidIsValid(stream->key_index)) return lookup;
   lookup->index = index_open(stream->key_index, AccessShareLock);
-  if (lookup->index->rd_index->indisvalid)
-    lookup->scan = BeginRawIndexScan(rel, lookup->index, snapshot, 1);
+  if (lookup->index->rd_index->indisvalid) lookup->scan = BeginRawIndexScan(rel, lookup->index, snapshot, 1);
   return lookup;
 }
 
-namespace {
-
-bool VisitSlot(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
+const bytea *HiddenStateOf(const BaseRow *row) {
   bool should_free;
-  const HeapTuple tuple = ExecFetchSlotHeapTuple(lookup->slot, false, &should_free);
-  const bytea *const state = HiddenState(tuple, lookup->extended);
-  const bool go_on = visit(lookup->slot, &lookup->slot->tts_tid, state, argument);
-  if (should_free)
-    pfree(tuple);
-  return go_on;
+  const HeapTuple tuple = ExecFetchSlotHeapTuple(row->slot, false, &should_free);
+  Assert(!should_free);
+  return HiddenState(tuple, row->extended);
 }
 
-}  // namespace
+bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups) {
+  if (lookup->scan == nullptr) return true;
+  BlockNumber pages;
+  double rows, all_visible;
+  estimate_rel_size(lookup->rel, nullptr, &pages, &rows, &all_visible);
+  return static_cast<double>(lookups) * kRowsPerLookup > rows;
+}
 
 void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
   const TableScanDesc scan = BeginRawScan(lookup->rel, lookup->snapshot, true);
-  while (table_scan_getnextslot(scan, ForwardScanDirection, lookup->slot)) {
+  while (table_scan_getnextslot(scan, ForwardScanDirection, lookup->row.slot)) {
     CHECK_FOR_INTERRUPTS();
-    if (!VisitSlot(lookup, visit, argument))
-      break;
+    if (!visit(&lookup->row, argument)) break;
   }
-  ExecClearTuple(lookup->slot);
+  ExecClearTuple(lookup->row.slot);
   table_endscan(scan);
 }
 
@@ -66,23 +69,21 @@ void FindCandidates(BaseLookup *lookup, int64 hash, CandidateVisitor visit, void
   ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(hash));
   const MemoryContext caller = MemoryContextSwitchTo(lookup->context);
   index_rescan(lookup->scan, &key, 1, nullptr, 0);
-  for (bool go_on = true; go_on && index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);) {
+  for (bool go_on = true; go_on && index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->row.slot);) {
     CHECK_FOR_INTERRUPTS();
     MemoryContextSwitchTo(caller);
-    go_on = VisitSlot(lookup, visit, argument);
+    go_on = visit(&lookup->row, argument);
     MemoryContextSwitchTo(lookup->context);
   }
   MemoryContextSwitchTo(caller);
-  ExecClearTuple(lookup->slot);
+  ExecClearTuple(lookup->row.slot);
 }
 
 void EndBaseLookup(BaseLookup *lookup) {
-  if (lookup->scan != nullptr)
-    index_endscan(lookup->scan);
-  if (lookup->index != nullptr)
-    index_close(lookup->index, AccessShareLock);
-  ExecDropSingleTupleTableSlot(lookup->slot);
-  FreeTupleDesc(lookup->extended);
+  if (lookup->scan != nullptr) index_endscan(lookup->scan);
+  if (lookup->index != nullptr) index_close(lookup->index, AccessShareLock);
+  ExecDropSingleTupleTableSlot(lookup->row.slot);
+  FreeTupleDesc(lookup->row.extended);
   pfree(lookup);
 }
 

@@ -15,11 +15,22 @@ struct BaseLookup;
 // snapshot must stay valid until EndBaseLookup. Allocated in the current context.
 BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapshot);
 
-// Sees one base row: its slot (of the relation's own kind), its TID, and its hidden state or nullptr (a pointer into
-// the row, perhaps with a short header). All are valid during the call. Returns false to end the lookup.
-using CandidateVisitor = bool (*)(TupleTableSlot *row, ItemPointer tid, const bytea *state, void *argument);
+// One base row, valid during the call that sees it. Its slot is of the relation's own kind and knows its TID.
+struct BaseRow {
+  TupleTableSlot *slot;
+  TupleDesc extended;  // see ExtendedDescriptor
+};
+
+// The row's hidden state or nullptr: a pointer into the row, perhaps with a short header.
+const bytea *HiddenStateOf(const BaseRow *row);
+
+// Sees one base row. Returns false to end the lookup.
+using CandidateVisitor = bool (*)(const BaseRow *row, void *argument);
 
 void FindCandidates(BaseLookup *lookup, int64 hash, CandidateVisitor visit, void *argument);
+
+// Whether visiting every row of the base is cheaper than so many lookups.
+bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups);
 
 // Visits every row of the base instead of looking one up.
 void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument);

@@ -6,20 +6,20 @@ namespace {
 
 constexpr uint64 kInitialCapacity = 256;
 
-Group **NewSlots(const GroupTable *table, uint64 capacity) {
-  return static_cast<Group **>(
-      MemoryContextAllocExtended(table->context, capacity * sizeof(Group *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+GroupSlot *NewSlots(const GroupTable *table, uint64 capacity) {
+  return static_cast<GroupSlot *>(
+      MemoryContextAllocExtended(table->context, capacity * sizeof(GroupSlot), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
 }
 
 void Grow(GroupTable *table) {
   const uint64 capacity = table->capacity * 2;
-  Group **const slots = NewSlots(table, capacity);
+  GroupSlot *const slots = NewSlots(table, capacity);
   for (uint64 i = 0; i < table->capacity; i++) {
-    Group *const group = table->slots[i];
-    if (group == nullptr) continue;
-    uint64 at = static_cast<uint64>(group->hash) & (capacity - 1);
-    while (slots[at] != nullptr) at = (at + 1) & (capacity - 1);
-    slots[at] = group;
+    const GroupSlot slot = table->slots[i];
+    if (slot.group == nullptr) continue;
+    uint64 at = static_cast<uint64>(slot.hash) & (capacity - 1);
+    while (slots[at].group != nullptr) at = (at + 1) & (capacity - 1);
+    slots[at] = slot;
   }
   pfree(table->slots);
   table->slots = slots;
@@ -114,17 +114,18 @@ int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls) {
 Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *created) {
   const int64 hash = HashGroupKeys(table, keys, nulls);
   uint64 at = static_cast<uint64>(hash) & (table->capacity - 1);
-  for (Group *group; (group = table->slots[at]) != nullptr; at = (at + 1) & (table->capacity - 1)) {
-    if (group->hash == hash && GroupKeysEqual(table, group->keys, group->nulls, keys, nulls)) {
+  for (Group *group; (group = table->slots[at].group) != nullptr; at = (at + 1) & (table->capacity - 1)) {
+    if (table->slots[at].hash == hash && GroupKeysEqual(table, group->keys, group->nulls, keys, nulls)) {
       if (created != nullptr) *created = false;
       return group;
     }
   }
   if (created == nullptr) return nullptr;
   Group *const group = NewGroup(table, keys, nulls, hash);
-  table->slots[at] = group;
+  table->slots[at] = {hash, group};
   *created = true;
-  if (++table->count * 4 > table->capacity * 3) Grow(table);
+  // Half full at most: a pass over the base asks for many groups that are not there.
+  if (++table->count * 2 > table->capacity) Grow(table);
   return group;
 }
 

@@ -45,6 +45,12 @@ struct Group {
   Group *next_touched;
 };
 
+// A place of the directory: a hash compared here need not be fetched from the group.
+struct GroupSlot {
+  int64 hash;
+  Group *group;  // nullptr: free
+};
+
 struct GroupTable {
   MemoryContext context;  // groups, keys and the directory
   int nkeys, naggregates;
@@ -58,7 +64,7 @@ struct GroupTable {
   Datum *hash_values;
   bool *hash_nulls;
   uint64 capacity, count;  // capacity is a power of two
-  Group **slots;
+  GroupSlot *slots;
 };
 
 // An empty table whose groups live in `context`; everything else of it is in the current context.

@@ -21,6 +21,7 @@ namespace {
 // Beyond so many changes of one group, opposite ones are not looked for: it is evaluated by key instead.
 constexpr int kMostCancellations = 1000;
 constexpr uint64 kGroupsPerMemoryCheck = 256;
+constexpr int64 kChangesPerMemoryCheck = 256;
 constexpr const char *kTooManyGroups = "the changed groups exceed hash_mem";
 
 // What a Delta is to this strategy.
@@ -45,6 +46,7 @@ struct GroupsDelta {
   GroupWriter *writer;
   Group *touched;
   BaseLookup *lookup;  // while finishing
+  int64 unknown;       // touched groups that were not looked up yet
 
   // Of the pass that is running: the part of the groups it takes, and where it ran out of memory.
   uint32 part, parts;
@@ -56,43 +58,96 @@ struct GroupsDelta {
 
 struct Search {
   GroupsDelta *delta;
-  Group *group;
+  Group *group;  // the one looked for, or nullptr: any that is Unknown
   Datum *keys;
   bool *nulls;
+  int64 missing;  // of those looked for
+  uint64 found;
 };
 
-// Compares a base row with the group looked for; its hidden state, if it has one, becomes the group's.
-bool MatchBaseRow(TupleTableSlot *row, ItemPointer tid, const bytea *state, void *argument) {
-  auto *search = static_cast<Search *>(argument);
-  GroupsDelta *delta = search->delta;
-  Group *group = search->group;
-  for (int i = 0; i < delta->plan->nkeys; i++) {
-    search->keys[i] = slot_getattr(row, delta->plan->keys[i].output_column, &search->nulls[i]);
-  }
-  if (!GroupKeysEqual(delta->table, search->keys, search->nulls, group->keys, group->nulls)) return true;
-  group->has_base = true;
-  group->base_tid = *tid;
-  if (delta->keeps_state && state != nullptr &&
-      DeserializeStates(delta->aggregates, state, &group->rows, group->states)) {
-    group->state = GroupState::Running;
-  }
-  return false;
+bool Overflows(const GroupsDelta *delta) {
+  return MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) >
+         delta->memory_limit;
 }
 
-// Finds a group's base row, and in it the states to start from.
-void LookUp(GroupsDelta *delta, Group *group) {
-  const int nkeys = delta->plan->nkeys;
-  Search search = {delta, group, static_cast<Datum *>(palloc(sizeof(Datum) * (nkeys + 1))),
-                   static_cast<bool *>(palloc(sizeof(bool) * (nkeys + 1)))};
+// A base row becomes the base row of its group, its hidden state, if it has one, the group's.
+void TakeBaseRow(GroupsDelta *delta, Group *group, const BaseRow *row) {
   group->state = GroupState::Stateless;
-  FindCandidates(delta->lookup, group->hash, MatchBaseRow, &search);
-  // Without a base row there was no such group, unless HAVING hid it.
-  if (delta->keeps_state && !group->has_base && delta->plan->having == NIL && !delta->plan->always_one_row) {
-    InitializeStates(delta->aggregates, group->states);
-    group->rows = 0;
+  group->has_base = true;
+  group->base_tid = row->slot->tts_tid;
+  if (!delta->keeps_state) return;
+  const bytea *state = HiddenStateOf(row);
+  if (state != nullptr && DeserializeStates(delta->aggregates, state, &group->rows, group->states)) {
     group->state = GroupState::Running;
   }
-  if (delta->aggregates != nullptr) MemoryContextReset(delta->aggregates->temporary);
+  MemoryContextReset(delta->aggregates->temporary);
+}
+
+// Compares a base row with the group or groups looked for.
+bool MatchBaseRow(const BaseRow *row, void *argument) {
+  auto *search = static_cast<Search *>(argument);
+  GroupsDelta *delta = search->delta;
+  for (int i = 0; i < delta->plan->nkeys; i++) {
+    search->keys[i] = slot_getattr(row->slot, delta->plan->keys[i].output_column, &search->nulls[i]);
+  }
+  Group *group = search->group;
+  if (group == nullptr) {
+    group = FindGroup(delta->table, search->keys, search->nulls, nullptr);
+    if (group == nullptr || group->state != GroupState::Unknown) return true;
+  } else if (!GroupKeysEqual(delta->table, search->keys, search->nulls, group->keys, group->nulls)) {
+    return true;
+  }
+  TakeBaseRow(delta, group, row);
+  if (delta->parts == 1 && ++search->found % kGroupsPerMemoryCheck == 0) delta->overflowed = Overflows(delta);
+  return --search->missing > 0 && !delta->overflowed;
+}
+
+int ByHash(const void *a, const void *b) {
+  const int64 left = (*static_cast<Group *const *>(a))->hash, right = (*static_cast<Group *const *>(b))->hash;
+  return left < right ? -1 : left > right;
+}
+
+// Finds the base rows of all groups that were not looked up yet, and in them the states to start from: one by one through
+// the key index, in its order, or by a pass over the base where that is cheaper.
+void LookUpGroups(GroupsDelta *delta) {
+  const int nkeys = delta->plan->nkeys;
+  auto **groups = static_cast<Group **>(palloc_extended(sizeof(Group *) * Max(delta->unknown, 1), MCXT_ALLOC_HUGE));
+  int64 count = 0;
+  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
+    if (group->state == GroupState::Unknown) groups[count++] = group;
+  }
+  Assert(count == delta->unknown);
+  Search search = {delta,
+                   nullptr,
+                   static_cast<Datum *>(palloc(sizeof(Datum) * (nkeys + 1))),
+                   static_cast<bool *>(palloc(sizeof(bool) * (nkeys + 1))),
+                   count,
+                   0};
+  if (VisitingIsCheaper(delta->lookup, count)) {
+    if (count > 0) VisitBase(delta->lookup, MatchBaseRow, &search);
+  } else {
+    qsort(groups, static_cast<size_t>(count), sizeof(Group *), ByHash);
+    for (int64 i = 0; i < count && !delta->overflowed; i++) {
+      search.group = groups[i];
+      search.missing = 1;
+      FindCandidates(delta->lookup, groups[i]->hash, MatchBaseRow, &search);
+    }
+  }
+  // How far the memory went says how many parts it takes.
+  if (delta->overflowed) delta->changes_taken = delta->changes_taken * static_cast<int64>(search.found) / count;
+  for (int64 i = 0; i < count; i++) {
+    Group *group = groups[i];
+    if (group->state != GroupState::Unknown) continue;
+    group->state = GroupState::Stateless;
+    // Without a base row there was no such group, unless HAVING hid it.
+    if (delta->keeps_state && delta->plan->having == NIL && !delta->plan->always_one_row) {
+      InitializeStates(delta->aggregates, group->states);
+      group->rows = 0;
+      group->state = GroupState::Running;
+    }
+  }
+  delta->unknown = 0;
+  pfree(groups);
 }
 
 // --- Applying -----------------------------------------------------------------------------------------------------
@@ -123,6 +178,29 @@ void ApplyInputs(GroupsDelta *delta, Group *group, const Datum *values, const bo
   MemoryContextReset(set->temporary);
 }
 
+// Applies the changes kept of a Running group, gains first.
+void ApplyKept(GroupsDelta *delta, Group *group) {
+  for (int pass = 0; pass < 2; pass++) {
+    const bool gains = pass == 0;
+    for (const GroupChange *change = group->changes; change != nullptr; change = change->next) {
+      if ((change->weight > 0) != gains) continue;
+      ApplyInputs(delta, group, change->values, change->nulls, change->cancelled, change->weight);
+    }
+  }
+  group->changes = nullptr;
+}
+
+// Applies what was kept so far, to free its memory: gains come first also when seen over all of it.
+void Settle(GroupsDelta *delta) {
+  LookUpGroups(delta);
+  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
+    CHECK_FOR_INTERRUPTS();
+    if (group->state == GroupState::Running) ApplyKept(delta, group);
+    group->changes = nullptr;
+  }
+  MemoryContextReset(delta->changes);
+}
+
 bool InPart(const GroupsDelta *delta, int64 hash) {
   return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
 }
@@ -142,28 +220,24 @@ void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
   bool created;
   Group *group = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
   if (created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
-    delta->overflowed =
-        MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) >
-        delta->memory_limit;
+    delta->overflowed = Overflows(delta);
   }
   if (!group->touched) {
     group->touched = true;
     group->next_touched = delta->touched;
     delta->touched = group;
+    if (group->state == GroupState::Unknown) delta->unknown++;
   }
-  if (group->state == GroupState::Unknown) LookUp(delta, group);
   group->net += weight;
   group->retracted |= weight < 0;
-  if (group->state == GroupState::Running && delta->aggregates->ninputs > 0) {
-    const Datum *values = row->tts_values + delta->plan->nkeys;
-    const bool *nulls = row->tts_isnull + delta->plan->nkeys;
-    if (delta->insert_only == 0) {
-      ApplyInputs(delta, group, values, nulls, 0, weight);
-    } else {
-      KeepChange(delta, group, values, nulls, weight);
-    }
+  if (group->state != GroupState::Stateless && delta->keeps_state && delta->aggregates->ninputs > 0) {
+    KeepChange(delta, group, row->tts_values + delta->plan->nkeys, row->tts_isnull + delta->plan->nkeys, weight);
   }
   MemoryContextSwitchTo(old);
+  if (delta->insert_only == 0 && delta->changes_taken % kChangesPerMemoryCheck == 0 &&
+      MemoryContextMemAllocated(delta->changes, false) > delta->memory_limit / 4) {
+    Settle(delta);
+  }
 }
 
 // Pairs a gain with a loss of the same input, aggregate by aggregate: together they are nothing, but the retraction alone
@@ -200,14 +274,8 @@ const char *ApplyChanges(GroupsDelta *delta, Group *group) {
     InitializeStates(set, group->states);
     return nullptr;
   }
-  if (group->changes != nullptr) CancelOpposites(delta, group);
-  for (int pass = 0; pass < 2; pass++) {
-    const bool gains = pass == 0;
-    for (const GroupChange *change = group->changes; change != nullptr; change = change->next) {
-      if ((change->weight > 0) != gains) continue;
-      ApplyInputs(delta, group, change->values, change->nulls, change->cancelled, change->weight);
-    }
-  }
+  if (delta->insert_only != 0) CancelOpposites(delta, group);
+  ApplyKept(delta, group);
   AdvanceWithoutInputs(set, group->states, group->net);
   MemoryContextReset(set->temporary);
   // Where equal keys can look different (1.0 and 1.00), the one shown may be the one that went.
@@ -398,6 +466,7 @@ void ForgetTouched(GroupsDelta *delta) {
     group->changes = nullptr;
   }
   delta->touched = nullptr;
+  delta->unknown = 0;
   MemoryContextReset(delta->changes);
 }
 
@@ -415,6 +484,7 @@ bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, 
   delta->overflowed = false;
   delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
   VisitSourceDelta(delta->source, TakeChange, delta);
+  if (!delta->overflowed) LookUpGroups(delta);
   EndBaseLookup(delta->lookup);
   delta->lookup = nullptr;
   return !delta->overflowed;

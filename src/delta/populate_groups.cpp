@@ -72,7 +72,7 @@ Query *GroupRowQuery(const DeltaPlan *plan, bool order, bool *sorted, int *nsort
 // Visits the groups collected and forgets them.
 void Flush(Population *population) {
   for (uint64 i = 0; i < population->table->capacity; i++) {
-    Group *group = population->table->slots[i];
+    Group *group = population->table->slots[i].group;
     if (group == nullptr) continue;
     CHECK_FOR_INTERRUPTS();
     TupleTableSlot *row = WriteGroupRow(population->writer, group);

@@ -248,7 +248,9 @@ struct MaskSearch {
   OutputRow *row;
 };
 
-bool MaskCandidate(TupleTableSlot *slot, ItemPointer tid, const bytea *, void *argument) {
+bool MaskCandidate(const BaseRow *base, void *argument) {
+  TupleTableSlot *const slot = base->slot;
+  const ItemPointer tid = &slot->tts_tid;
   const MaskSearch *const search = static_cast<MaskSearch *>(argument);
   RowsDelta *const delta = search->delta;
   TidMask *const mask = &delta->overlay->mask;
