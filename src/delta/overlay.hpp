@@ -32,6 +32,7 @@ struct Overlay {
   bool final;          // the delta gave back what it would need to be extended
   TidMask mask;
   Additions additions;
+  struct AdditionHash *hashes;  // of the additions; see addition_hash.hpp
   OverlayStatistics statistics;
   int holders;
 };

@@ -2,6 +2,7 @@
 #include "delta/overlay_build.hpp"
 
 #include "capture/open_statements.hpp"
+#include "delta/addition_hash.hpp"
 #include "delta/evaluate.hpp"
 #include "pg/boundary.hpp"
 
@@ -272,6 +273,7 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
 }
 
 void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
+  ForgetAdditionHashes(&built->overlay);
   OwnerScope scope;
   EnterOwnerScope(stream->owner, &scope);
   PendingVisit visit = StartVisit(built, rel, stream, false);

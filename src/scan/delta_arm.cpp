@@ -1,11 +1,13 @@
 // The delta arm's path, plan and execution. Promises and refusals: scan/delta_arm.hpp.
 //
-// A nested loop that looks up the stream table once per outer row would walk all additions each time. So equality
-// clauses `column = expression` with a hashable operator make a hash table of the additions at the first rescan, when
-// there are more than a few; all clauses are checked on the rows it proposes, so hash values are all it needs.
+// A lookup would walk all additions each time, and lookups come by the thousand: as executions of a prepared statement, as
+// the inner side of a nested loop. So equality clauses `column = expression` with a hashable operator ask for a hash table
+// of the additions, which the overlay keeps, when there are more than a few; all clauses are checked on the rows it
+// proposes, so hash values are all it needs.
 #include "scan/delta_arm.hpp"
 
 #include "am/access_method.hpp"
+#include "delta/addition_hash.hpp"
 #include "pg/boundary.hpp"
 #include "scan/explain.hpp"
 
@@ -16,20 +18,9 @@ constexpr char kName[] = "StreamDelta";
 constexpr int64 kHashFrom = 10;  // additions; below, walking them all is faster
 
 // A hashable equality clause; its other side is the custom_exprs entry of the same number.
-struct HashColumn {
-  AttrNumber column;
-  Oid collation;
-  FmgrInfo column_hash;
-  FmgrInfo value_hash;
+struct ComparedValue {
+  FmgrInfo hash;
   ExprState *value;
-};
-
-// Additions by hash of their columns: chains of ordinals, -1 ends one.
-struct AdditionHash {
-  uint32 mask;     // buckets - 1
-  int64 *buckets;  // first ordinal
-  int64 *next;     // by ordinal
-  uint32 *hashes;  // by ordinal
 };
 
 struct DeltaArmState {
@@ -41,10 +32,10 @@ struct DeltaArmState {
   int64 ordinal;     // next to visit; without a probe
   AdditionsCursor cursor;
   int ncolumns;
-  HashColumn *columns;
-  bool rescanned;
+  HashedColumn *columns;
+  ComparedValue *values;
   bool hash_refused;
-  AdditionHash *hash;
+  const AdditionHash *hash;
   bool probing;  // this scan follows a chain of hash
   bool probed;   // ... and its start was found
   int64 candidate;
@@ -123,83 +114,34 @@ Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *t
 
 // --- Hashing ------------------------------------------------------------------------------------------------------
 
-uint32 Combine(uint32 hash, uint32 other) {
-  return pg_rotate_left32(hash, 5) ^ other;
-}
-
-// The hash of the hash columns of the row in slot; false when one of them is NULL (no strict equality finds it).
-bool HashRow(DeltaArmState *state, TupleTableSlot *slot, uint32 *hash) {
-  *hash = 0;
-  for (int i = 0; i < state->ncolumns; i++) {
-    HashColumn *const column = &state->columns[i];
-    bool null;
-    const Datum value = slot_getattr(slot, column->column, &null);
-    if (null) return false;
-    *hash = Combine(*hash, DatumGetUInt32(FunctionCall1Coll(&column->column_hash, column->collation, value)));
-  }
-  return true;
-}
-
 // Looks up the hash functions of the hashable clauses and compiles their other sides.
 void PrepareColumns(DeltaArmState *state) {
   const auto *const plan = reinterpret_cast<CustomScan *>(state->node.ss.ps.plan);
   auto *const attributes = static_cast<List *>(linitial(plan->custom_private));
   auto *const operators = static_cast<List *>(lsecond(plan->custom_private));
   auto *const collations = static_cast<List *>(lthird(plan->custom_private));
-  state->columns = static_cast<HashColumn *>(palloc0(sizeof(HashColumn) * static_cast<Size>(state->ncolumns)));
+  state->columns = static_cast<HashedColumn *>(palloc0(sizeof(HashedColumn) * static_cast<Size>(state->ncolumns)));
+  state->values = static_cast<ComparedValue *>(palloc0(sizeof(ComparedValue) * static_cast<Size>(state->ncolumns)));
   for (int i = 0; i < state->ncolumns; i++) {
-    HashColumn *const column = &state->columns[i];
+    HashedColumn *const column = &state->columns[i];
     Oid column_hash, value_hash;
     if (!get_op_hash_functions(list_nth_oid(operators, i), &column_hash, &value_hash))
       elog(ERROR, "operator %u has no hash functions", list_nth_oid(operators, i));
     column->column = static_cast<AttrNumber>(list_nth_int(attributes, i));
     column->collation = list_nth_oid(collations, i);
-    fmgr_info(column_hash, &column->column_hash);
-    fmgr_info(value_hash, &column->value_hash);
-    column->value = ExecInitExpr(static_cast<Expr *>(list_nth(plan->custom_exprs, i)), &state->node.ss.ps);
+    fmgr_info(column_hash, &column->hash);
+    fmgr_info(value_hash, &state->values[i].hash);
+    state->values[i].value = ExecInitExpr(static_cast<Expr *>(list_nth(plan->custom_exprs, i)), &state->node.ss.ps);
   }
 }
 
-// Builds the hash over all additions, if it fits into the memory a hash may have.
-void BuildHash(DeltaArmState *state) {
-  const Additions *const additions = &state->overlay->additions;
-  EState *const estate = state->node.ss.ps.state;
-  const Size bytes = static_cast<Size>(additions->count) * (2 * sizeof(int64) + sizeof(uint32));
-  state->hash_refused = true;
-  if (bytes > get_hash_memory_limit()) return;
-
-  const MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+// Makes ready to probe the overlay's hash table of the additions, if there can be one.
+void PrepareHash(DeltaArmState *state) {
+  const MemoryContext caller = MemoryContextSwitchTo(state->node.ss.ps.state->es_query_cxt);
   PrepareColumns(state);
-  auto *const hash = static_cast<AdditionHash *>(palloc(sizeof(AdditionHash)));
-  const auto count = static_cast<Size>(additions->count);
-  uint32 nbuckets = 16;
-  while (nbuckets < count && nbuckets < (UINT32_C(1) << 31)) nbuckets *= 2;
-  hash->mask = nbuckets - 1;
-  hash->buckets = static_cast<int64 *>(MemoryContextAllocHuge(CurrentMemoryContext, nbuckets * sizeof(int64)));
-  hash->next = static_cast<int64 *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(int64)));
-  hash->hashes = static_cast<uint32 *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(uint32)));
-  memset(hash->buckets, -1, nbuckets * sizeof(int64));
+  state->hash = HashAdditions(state->overlay, state->node.ss.ss_currentRelation, state->columns, state->ncolumns);
+  state->hash_refused = state->hash == nullptr;
   MemoryContextSwitchTo(caller);
-
-  TupleTableSlot *const slot = state->node.ss.ss_ScanTupleSlot;
-  ExprContext *const econtext = state->node.ss.ps.ps_ExprContext;
-  // From the last to the first, so that chains follow the ordinals.
-  for (int64 ordinal = additions->count - 1; ordinal >= 0; ordinal--) {
-    CHECK_FOR_INTERRUPTS();
-    uint32 value;
-    if (!AdditionsStore(additions, ordinal, &state->cursor, state->node.ss.ss_currentRelation, slot)) continue;
-    const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-    const bool hashed = HashRow(state, slot, &value);
-    MemoryContextSwitchTo(outer);
-    ResetExprContext(econtext);
-    if (!hashed) continue;
-    hash->hashes[ordinal] = value;
-    hash->next[ordinal] = hash->buckets[value & hash->mask];
-    hash->buckets[value & hash->mask] = ordinal;
-  }
-  ExecClearTuple(slot);
-  state->hash = hash;
-  state->hash_refused = false;
 }
 
 // Finds the chain for the current values of the other sides; leaves candidate at -1 when one is NULL.
@@ -209,16 +151,16 @@ void StartProbe(DeltaArmState *state) {
   state->probed = true;
   state->candidate = -1;
   for (int i = 0; i < state->ncolumns; i++) {
-    HashColumn *const column = &state->columns[i];
+    ComparedValue *const compared = &state->values[i];
     bool null;
-    const Datum value = ExecEvalExprSwitchContext(column->value, econtext, &null);
+    const Datum value = ExecEvalExprSwitchContext(compared->value, econtext, &null);
     if (null) return;
     const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-    hash = Combine(hash, DatumGetUInt32(FunctionCall1Coll(&column->value_hash, column->collation, value)));
+    hash = CombineHashes(hash, DatumGetUInt32(FunctionCall1Coll(&compared->hash, state->columns[i].collation, value)));
     MemoryContextSwitchTo(outer);
   }
   state->probe_hash = hash;
-  state->candidate = state->hash->buckets[hash & state->hash->mask];
+  state->candidate = FirstHashed(state->hash, hash);
 }
 
 // --- Execution ----------------------------------------------------------------------------------------------------
@@ -238,9 +180,9 @@ TupleTableSlot *NextAddition(ScanState *scan_state) {
   if (state->overlay == nullptr) return ExecClearTuple(slot);
 
   const Additions *const additions = &state->overlay->additions;
-  if (state->rescanned && !state->probing && state->ordinal == 0 && state->ncolumns > 0 &&
-      additions->count > kHashFrom && !state->hash_refused) {
-    if (state->hash == nullptr) BuildHash(state);
+  if (!state->probing && state->ordinal == 0 && state->ncolumns > 0 && additions->count > kHashFrom &&
+      !state->hash_refused) {
+    if (state->hash == nullptr) PrepareHash(state);
     state->probing = state->hash != nullptr;
     state->probed = false;
   }
@@ -248,11 +190,8 @@ TupleTableSlot *NextAddition(ScanState *scan_state) {
     if (!state->probed) StartProbe(state);
     while (state->candidate >= 0) {
       const int64 ordinal = state->candidate;
-      state->candidate = state->hash->next[ordinal];
-      if (state->hash->hashes[ordinal] == state->probe_hash &&
-          AdditionsStore(additions, ordinal, &state->cursor, scan_state->ss_currentRelation, slot)) {
-        return slot;
-      }
+      state->candidate = NextHashed(state->hash, ordinal, state->probe_hash);
+      if (AdditionsStore(additions, ordinal, &state->cursor, scan_state->ss_currentRelation, slot)) return slot;
     }
     return ExecClearTuple(slot);
   }
@@ -283,7 +222,6 @@ TupleTableSlot *Exec(CustomScanState *node) {
 void ReScan(CustomScanState *node) {
   DeltaArmState *const state = AsState(node);
   state->ordinal = 0;
-  state->rescanned = true;
   state->probed = false;
   ExecScanReScan(&node->ss);
 }
