@@ -56,9 +56,6 @@ struct LogRecord {
   Size batch_size;
 };
 
-// True when some segment holds pages: costs a block count per segment. The caller holds AccessShareLock on them.
-bool LogHasPages(const StreamSource *source);
-
 // Takes AccessShareLock on the segments of a log, under which nobody reclaims; and gives it back.
 void LockLog(const StreamSource *source);
 void UnlockLog(const StreamSource *source);

@@ -22,12 +22,6 @@ BlockNumber SegmentPages(Oid segment) {
   return pages;
 }
 
-bool LogHasPages(const StreamSource *source) {
-  for (int i = 0; i < kLogSegments; ++i)
-    if (SegmentPages(source->segments[i]) > 0) return true;
-  return false;
-}
-
 void LockLog(const StreamSource *source) {
   for (int i = 0; i < kLogSegments; ++i) LockRelationOid(source->segments[i], AccessShareLock);
 }
@@ -135,10 +129,15 @@ bool VisitTuple(HeapTuple tuple, TupleDesc desc, bool with_batch, SegmentVisitor
 bool ScanLogSegment(Oid segment, Snapshot snapshot, LogPosition *position, int number, bool with_batch,
                     SegmentVisitor visit, void *argument) {
   Relation rel = table_open(segment, NoLock);
+  // Before the pages are counted, and where there are none: what a writer appends later must meet this lock.
+  PredicateLockRelation(rel, snapshot);
   const BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
   SegmentPosition *known = position != nullptr ? &position->segments[number] : nullptr;
   if (known != nullptr) PreparePosition(position, known, rel, nblocks);
-  PredicateLockRelation(rel, snapshot);
+  if (nblocks == 0) {
+    table_close(rel, NoLock);
+    return true;
+  }
   const BufferAccessStrategy strategy =
       nblocks > static_cast<BlockNumber>(NBuffers) / 4 ? GetAccessStrategy(BAS_BULKREAD) : nullptr;
 

@@ -164,8 +164,7 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   instr_time start, end;
   INSTR_TIME_SET_CURRENT(start);
   for (int i = 0; i < stream->nsources; ++i)
-    if (LogHasPages(&stream->sources[i]))
-      ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
+    ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
     CheckOwnerMayRead(stream);
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
