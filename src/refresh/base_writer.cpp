@@ -28,12 +28,11 @@ BaseWriter *BeginBaseWrite(Relation rel) {
   return writer;
 }
 
+// State is a cache: where it would make a row too large for a page it stays away, rather than make the fold fail.
 static HeapTuple FormBaseTuple(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state) {
   const int natts = writer->extended->natts - 1;
-  HeapTuple tuple;
-  if (state == nullptr) {
-    tuple = heap_form_tuple(RelationGetDescr(writer->rel), const_cast<Datum *>(values), const_cast<bool *>(isnull));
-  } else {
+  HeapTuple tuple = nullptr;
+  if (state != nullptr && VARSIZE_ANY(state) < MaxHeapTupleSize) {
     Datum *all = static_cast<Datum *>(palloc(sizeof(Datum) * (natts + 1)));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * (natts + 1)));
     memcpy(all, values, sizeof(Datum) * natts);
@@ -41,7 +40,13 @@ static HeapTuple FormBaseTuple(BaseWriter *writer, const Datum *values, const bo
     all[natts] = PointerGetDatum(state);
     nulls[natts] = false;
     tuple = heap_form_tuple(writer->extended, all, nulls);
+    if (MAXALIGN(tuple->t_len) > MaxHeapTupleSize) {
+      heap_freetuple(tuple);
+      tuple = nullptr;
+    }
   }
+  if (tuple == nullptr)
+    tuple = heap_form_tuple(RelationGetDescr(writer->rel), const_cast<Datum *>(values), const_cast<bool *>(isnull));
   tuple->t_tableOid = RelationGetRelid(writer->rel);
   return tuple;
 }

@@ -178,6 +178,19 @@ SELECT refresh_all();
 UPDATE src SET n = n + 1 WHERE id % 40 = 0;
 SELECT * FROM verify();
 
+-- Nor may states make a row larger than a page: many aggregates do without them.
+CREATE TABLE many (k int, a numeric, b numeric);
+SELECT 'CREATE TABLE many_sums USING pgstream AS SELECT k, '
+       || string_agg(format('sum(a + %s) AS a%s, avg(b * %s) AS b%s', x, x, x, x), ', ') || ' FROM many GROUP BY k'
+  FROM generate_series(1, 120) x \gexec
+INSERT INTO many VALUES (1, 1.5, NULL), (1, NULL, NULL), (2, NULL, 3);
+SELECT refresh_all();
+UPDATE many SET a = 2.25 WHERE k = 1;
+SELECT * FROM verify();
+SELECT refresh_all();
+SELECT * FROM verify();
+DROP TABLE many CASCADE;
+
 -- REINDEX CONCURRENTLY makes a new key index, which is found and serves.
 REINDEX TABLE CONCURRENTLY sums;
 DELETE FROM src WHERE id % 40 = 1;
