@@ -16,9 +16,11 @@ Oid RelationToastAm(Relation) {
   return HEAP_TABLE_AM_OID;
 }
 
-// The one callback that runs per row: heap's own scans take no detour through the boundary.
+// The one callback that runs per row takes no detour through the boundary, once the overlay, which engine frames had a
+// part in, is there: what is left are server frames.
 bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
   if (likely(!IsMergeScan(scan))) return heap_getnextslot(scan, direction, slot);
+  if (likely(reinterpret_cast<MergeScan *>(scan)->resolved)) return ScanGetNextSlot(scan, direction, slot);
   return Callback<ScanGetNextSlot>::Call(scan, direction, slot);
 }
 

@@ -23,7 +23,7 @@ void Restart(MergeScan *scan) {
 }
 
 // True when the base row in slot is superseded. Consecutive rows of a block cost a bit test.
-bool Masked(MergeScan *scan, const TupleTableSlot *slot) {
+pg_attribute_always_inline bool Masked(MergeScan *scan, const TupleTableSlot *slot) {
   const Overlay *const overlay = scan->overlay;
   if (overlay->masks_all)
     return true;
@@ -32,13 +32,15 @@ bool Masked(MergeScan *scan, const TupleTableSlot *slot) {
     scan->block = block;
     scan->words = overlay->mask.Block(block);
   }
+  if (likely(scan->words == nullptr))
+    return false;
   const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&slot->tts_tid);
-  return scan->words != nullptr && offset <= overlay->mask.max_offset() && TidMask::TestBit(scan->words, offset);
+  return offset <= overlay->mask.max_offset() && TidMask::TestBit(scan->words, offset);
 }
 
 // The next base row that is not masked, by heap's getnextslot of the scan's type.
 template <bool (*Next)(TableScanDesc, ScanDirection, TupleTableSlot *)>
-bool NextOfBase(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
+pg_attribute_always_inline bool NextOfBase(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
   if (scan->overlay->masks_all) {
     ExecClearTuple(slot);
     return false;
@@ -75,7 +77,7 @@ bool NextOfAdditions(MergeScan *scan, ScanDirection direction, TupleTableSlot *s
 // The next row of the merged relation. A scan that starts backward starts at the last addition; one that has run off
 // either end continues from there when it turns round, as heap's own does.
 template <bool (*Next)(TableScanDesc, ScanDirection, TupleTableSlot *)>
-bool NextMerged(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
+pg_attribute_always_inline bool NextMerged(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
   if (ScanDirectionIsForward(direction)) {
     scan->inited = true;
     if (scan->phase == ScanPhase::Base) {
