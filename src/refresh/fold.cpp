@@ -124,6 +124,26 @@ bool SourceIsChanging(const Stream *stream, Snapshot snapshot) {
   return false;
 }
 
+struct TruncationSearch {
+  uint64 own_xid;
+  bool found;
+};
+
+void LookForTruncation(const LogRecord *record, void *argument) {
+  auto *search = static_cast<TruncationSearch *>(argument);
+  search->found |= record->kind == 't' && record->xid == search->own_xid;
+}
+
+// A TRUNCATE takes away rows that an older transaction snapshot does not see, too: no frontier made of that snapshot covers
+// their records, which would be pending for ever after.
+bool TruncatedBeyondSnapshot(const Stream *stream, Snapshot snapshot) {
+  TruncationSearch search = {OwnTransactionId(), false};
+  if (!IsolationUsesXactSnapshot() || search.own_xid == 0) return false;
+  for (int i = 0; i < stream->nsources; ++i)
+    ReadLog(&stream->sources[i], snapshot, nullptr, LookForTruncation, &search);
+  return search.found;
+}
+
 }  // namespace
 
 FoldResult RefreshStream(Oid relid) {
@@ -148,6 +168,11 @@ FoldResult RefreshStream(Oid relid) {
                     errmsg("cannot refresh stream table \"%s\" inside a statement that changes its source",
                            RelationGetRelationName(rel)),
                     errhint("Refresh it after the statement.")));
+  if (TruncatedBeyondSnapshot(stream, snapshot))
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("could not refresh stream table \"%s\" under this snapshot", RelationGetRelationName(rel)),
+                    errdetail("This transaction has truncated a source of the table."),
+                    errhint("Refresh it in another transaction.")));
   FrontierRow *frontier = ReadFrontier(relid, snapshot, CurrentMemoryContext);
   CheckNotBehind(rel, frontier, LatestFrontier(relid));
 
@@ -196,7 +221,8 @@ bool PopulateNewStream(Oid relid, int64 *rows) {
   const Stream *stream = LookupStream(relid);
   const bool xact_snapshot = IsolationUsesXactSnapshot();
   Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
-  const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot) && !SourceIsChanging(stream, snapshot);
+  const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot) && !SourceIsChanging(stream, snapshot) &&
+                   !TruncatedBeyondSnapshot(stream, snapshot);
   if (can) {
     PushActiveSnapshot(snapshot);
     BaseWriter *writer = BeginBaseWrite(rel);
