@@ -105,9 +105,9 @@ make_stage() {
   done
   ln -s "usr/lib/postgresql/$v/bin" "$stage/bin"
   pg_config=$stage/usr/lib/postgresql/$v/bin/pg_config
-  mkdir "$stage/data" "$stage/socket" "$stage/work"
+  mkdir "$stage/data" "$stage/socket" "$stage/files"
   chmod 755 "$stage"
-  chown postgres "$stage/data" "$stage/socket" "$stage/work"
+  chown postgres "$stage/data" "$stage/socket" "$stage/files"
 }
 
 # build_and_install: into the stage's copy
@@ -119,8 +119,8 @@ build_and_install() {
 # start_server [SETTING...]: a scratch server that preloads the library, reachable through its socket directory only
 start_server() {
   local s
-  as_postgres "$stage/bin/initdb" -D "$stage/data" -U postgres -A trust -N --encoding=UTF8 --locale=C >"$stage/work/initdb.log" 2>&1 ||
-    { cat "$stage/work/initdb.log"; die "initdb failed"; }
+  as_postgres "$stage/bin/initdb" -D "$stage/data" -U postgres -A trust -N --encoding=UTF8 --locale=C >"$stage/files/initdb.log" 2>&1 ||
+    { cat "$stage/files/initdb.log"; die "initdb failed"; }
   {
     echo "shared_preload_libraries = 'pg_stream'"
     echo "listen_addresses = ''"
@@ -129,7 +129,7 @@ start_server() {
     echo "max_prepared_transactions = 20"
     for s in "$@"; do echo "$s"; done
   } >>"$stage/data/postgresql.conf"
-  as_postgres "$stage/bin/pg_ctl" -D "$stage/data" -l "$stage/work/server.log" -w -t 60 -s start ||
-    { cat "$stage/work/server.log"; die "the scratch server did not start"; }
+  as_postgres "$stage/bin/pg_ctl" -D "$stage/data" -l "$stage/files/server.log" -w -t 60 -s start ||
+    { cat "$stage/files/server.log"; die "the scratch server did not start"; }
   export PGHOST=$stage/socket PGPORT=5432 PGUSER=postgres
 }
