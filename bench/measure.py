@@ -54,7 +54,7 @@ def main():
     report.say(f"\n{machine()}; shared_buffers {shared}, work_mem {work_mem}, fsync, autovacuum and jit off, everything in "
                f"memory{'; pg_ivm ' + ivm[0][0] if ivm else ''}. {'Quick run: a tenth of the sizes. ' if options.quick else ''}"
                f"{'Times are processor times of the backend, plans serial. ' if server.cpu_clock else ''}"
-               "A ratio is the median of the ratios of its rounds.")
+               "Each figure is the fastest of its rounds.")
     for name in options.only or PARTS:
         PARTS[name](server, report, options)
     report.print_bars()

@@ -106,7 +106,7 @@ def reads(server, report, options):
                    figure(milliseconds(rows[0][2]))) + tuple(times(row[3]) for row in rows) +
                   (figure(rows[-1][1] * 1e3),)
                   for (table, what), rows in scan_rows.items()],
-                 [f"{shape}; serial plans; the overlay is cached, as after the first read. Medians of "
+                 [f"{shape}; serial plans; the overlay is cached, as after the first read. Best of "
                   f"{2 * options.rounds} rounds."])
     report.table("Point lookups by key: against an indexed plain table and against the query for that key",
                  ("pending", "plain table, us", "stream table, us", "against the plain table",
@@ -116,7 +116,7 @@ def reads(server, report, options):
     report.table("Fresh reads: the first read after the changes, against running the query",
                  ("pending", "query, ms", "new backend, ms", "faster by", "warm backend, ms", "faster by"), fresh_rows,
                  [f"{shape}; `{summary.format('totals')}` and the same over the query (`{source.totals}`, with the "
-                  f"server's own choice of parallel workers). A warm backend has read before these changes. Medians of "
+                  f"server's own choice of parallel workers). A warm backend has read before these changes. Best of "
                   f"{options.rounds} rounds."])
     for name in targets:
         session.run(f"DROP FUNCTION lookup_{name}")

@@ -37,7 +37,7 @@ def refresh(server, report, options):
         report.table(f"Refresh against REFRESH MATERIALIZED VIEW: {name}",
                      ("rows of the source updated", "REFRESH MATERIALIZED VIEW, ms", "refresh_stream_table, ms",
                       "faster by"), rows[name],
-                     [f"{shape}; {what}; indexes on the stream table, none on the materialized view. Medians of "
+                     [f"{shape}; {what}; indexes on the stream table, none on the materialized view. Best of "
                       f"{options.rounds} rounds."])
     if options.pg_ivm:
         against_pg_ivm(session, source, report, options)
@@ -70,5 +70,5 @@ def against_pg_ivm(session, source, report, options):
     report.table("Refresh against pg_ivm's maintenance: totals",
                  ("rows of the source updated", "pg_ivm: UPDATE with the view minus bare UPDATE, ms",
                   "refresh_stream_table, ms", "faster by"), rows,
-                 ["10 % is left out: pg_ivm takes minutes there. Medians of up to 3 rounds, one at 1 %."])
+                 ["10 % is left out: pg_ivm takes minutes there. Best of up to 3 rounds, one at 1 %."])
     session.run("DROP TABLE immv", "DROP TABLE bare, viewed")
