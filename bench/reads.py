@@ -115,8 +115,8 @@ def reads(server, report, options):
                                "the key of each table (and on the source's). The last column: pgbench."])
     report.table("Fresh reads: the first read after the changes, against running the query",
                  ("pending", "query, ms", "new backend, ms", "faster by", "warm backend, ms", "faster by"), fresh_rows,
-                 [f"{shape}; `{summary.format('totals')}` and the same over the query (`{source.totals}`, with the "
-                  f"server's own choice of parallel workers). A warm backend has read before these changes. Best of "
+                 [f"{shape}; `{summary.format('totals')}` and the same over the query (`{source.totals}`, "
+                  f"{'serial' if server.cpu_clock else 'with the choice of parallel workers that the server makes'}). A warm backend has read before these changes. Best of "
                   f"{options.rounds} rounds."])
     for name in targets:
         session.run(f"DROP FUNCTION lookup_{name}")
