@@ -32,10 +32,4 @@ inline IndexScanDesc BeginRawIndexScan(Relation rel, Relation index, Snapshot sn
   return scan;
 }
 
-// The base row version at tid into a slot of the relation's own kind: false when snapshot does not
-// see it.
-inline bool FetchRawRow(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot) {
-  return GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, tid, snapshot, slot);
-}
-
 }  // namespace pgstream
