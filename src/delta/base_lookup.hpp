@@ -24,15 +24,18 @@ struct BaseRow {
 // The row's hidden state or nullptr: a pointer into the row, perhaps with a short header.
 const bytea *HiddenStateOf(const BaseRow *row);
 
-// Sees one base row. Returns false to end the lookup.
-using CandidateVisitor = bool (*)(const BaseRow *row, void *argument);
+// Sees a base row that may be the one, or one of those, that lookup number `which` is after. Returns false when it needs no
+// more of them; it may be shown some all the same.
+using CandidateVisitor = bool (*)(const BaseRow *row, int64 which, void *argument);
 
-void FindCandidates(BaseLookup *lookup, int64 hash, CandidateVisitor visit, void *argument);
+// Looks up the hashes, which ascend; lookup number i is after hashes[i]. Costs are least for many at once: they are taken
+// from the index in its order and from the base in the order of its pages.
+void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, CandidateVisitor visit, void *argument);
 
 // Whether visiting every row of the base is cheaper than so many lookups.
 bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups);
 
-// Visits every row of the base instead of looking one up.
+// Visits every row of the base as a candidate of lookup 0, until the visitor needs no more.
 void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument);
 
 void EndBaseLookup(BaseLookup *lookup);

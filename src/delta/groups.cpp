@@ -58,7 +58,7 @@ struct GroupsDelta {
 
 struct Search {
   GroupsDelta *delta;
-  Group *group;  // the one looked for, or nullptr: any that is Unknown
+  Group *const *groups;  // those looked for, by number of the lookup, or nullptr: any that is Unknown
   Datum *keys;
   bool *nulls;
   int64 missing;  // of those looked for
@@ -84,13 +84,15 @@ void TakeBaseRow(GroupsDelta *delta, Group *group, const BaseRow *row) {
 }
 
 // Compares a base row with the group or groups looked for.
-bool MatchBaseRow(const BaseRow *row, void *argument) {
+bool MatchBaseRow(const BaseRow *row, int64 which, void *argument) {
   auto *search = static_cast<Search *>(argument);
   GroupsDelta *delta = search->delta;
+  if (delta->overflowed) return false;
+  Group *group = search->groups == nullptr ? nullptr : search->groups[which];
+  if (group != nullptr && group->state != GroupState::Unknown) return false;
   for (int i = 0; i < delta->plan->nkeys; i++) {
     search->keys[i] = slot_getattr(row->slot, delta->plan->keys[i].output_column, &search->nulls[i]);
   }
-  Group *group = search->group;
   if (group == nullptr) {
     group = FindGroup(delta->table, search->keys, search->nulls, nullptr);
     if (group == nullptr || group->state != GroupState::Unknown) return true;
@@ -99,7 +101,7 @@ bool MatchBaseRow(const BaseRow *row, void *argument) {
   }
   TakeBaseRow(delta, group, row);
   if (delta->parts == 1 && ++search->found % kGroupsPerMemoryCheck == 0) delta->overflowed = Overflows(delta);
-  return --search->missing > 0 && !delta->overflowed;
+  return search->groups == nullptr && --search->missing > 0 && !delta->overflowed;
 }
 
 int ByHash(const void *a, const void *b) {
@@ -127,11 +129,11 @@ void LookUpGroups(GroupsDelta *delta) {
     if (count > 0) VisitBase(delta->lookup, MatchBaseRow, &search);
   } else {
     qsort(groups, static_cast<size_t>(count), sizeof(Group *), ByHash);
-    for (int64 i = 0; i < count && !delta->overflowed; i++) {
-      search.group = groups[i];
-      search.missing = 1;
-      FindCandidates(delta->lookup, groups[i]->hash, MatchBaseRow, &search);
-    }
+    auto *hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * Max(count, 1), MCXT_ALLOC_HUGE));
+    for (int64 i = 0; i < count; i++) hashes[i] = groups[i]->hash;
+    search.groups = groups;
+    FindCandidates(delta->lookup, hashes, count, MatchBaseRow, &search);
+    pfree(hashes);
   }
   // How far the memory went says how many parts it takes.
   if (delta->overflowed) delta->changes_taken = delta->changes_taken * static_cast<int64>(search.found) / count;

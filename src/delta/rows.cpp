@@ -62,6 +62,7 @@ struct RowsDelta {
   uint32 nbuckets;  // a power of two
   int64 nrows;
   OutputRow *dirty;
+  int64 ndirty;
 
   // Of the pass that is running: the part of the rows that it takes.
   uint32 part, parts;
@@ -204,6 +205,7 @@ void TakeSourceRow(ExprContext *econtext, int64 weight, void *argument) {
       row->dirty = true;
       row->next_dirty = delta->dirty;
       delta->dirty = row;
+      delta->ndirty++;
     }
   }
   MemoryContextSwitchTo(saved);
@@ -243,29 +245,55 @@ void PopPlace(RowsDelta *delta, OutputRow *row) {
     AdditionsReplace(&delta->overlay->additions, static_cast<int64>(place), nullptr);
 }
 
+// The rows of which base rows are to be masked, by number of the lookup.
 struct MaskSearch {
   RowsDelta *delta;
-  OutputRow *row;
+  OutputRow **rows;
+  int64 deformed;  // of which of them the values are at hand
 };
 
-bool MaskCandidate(const BaseRow *base, void *argument) {
+bool MaskCandidate(const BaseRow *base, int64 which, void *argument) {
+  MaskSearch *const search = static_cast<MaskSearch *>(argument);
+  OutputRow *const row = search->rows[which];
+  if (row->nplaces >= -row->weight) return false;
   TupleTableSlot *const slot = base->slot;
-  const ItemPointer tid = &slot->tts_tid;
-  const MaskSearch *const search = static_cast<MaskSearch *>(argument);
   RowsDelta *const delta = search->delta;
   TidMask *const mask = &delta->overlay->mask;
-  const BlockNumber block = ItemPointerGetBlockNumber(tid);
-  const OffsetNumber offset = ItemPointerGetOffsetNumber(tid);
+  const BlockNumber block = ItemPointerGetBlockNumber(&slot->tts_tid);
+  const OffsetNumber offset = ItemPointerGetOffsetNumber(&slot->tts_tid);
   if (TidMaskContains(mask, block, offset)) return true;
+  if (search->deformed != which) {
+    Deform(delta, &row->tuple, delta->values, delta->nulls);
+    search->deformed = which;
+  }
   slot_getallattrs(slot);
   if (!SameImage(delta, slot->tts_values, slot->tts_isnull)) return true;
   if (mask->Insert(block, offset) != MaskInsert::kAdded) elog(ERROR, "could not mask a base row");
-  PushPlace(delta, search->row, PlaceOfTid(tid));
-  return search->row->nplaces < -search->row->weight;
+  PushPlace(delta, row, PlaceOfTid(&slot->tts_tid));
+  return row->nplaces < -row->weight;
 }
 
-// Makes the overlay show the weight of a row. Returns why it cannot.
-const char *ShowWeight(RowsDelta *delta, OutputRow *row, BaseLookup *lookup) {
+int ByHash(const void *a, const void *b) {
+  const int64 left = (*static_cast<OutputRow *const *>(a))->hash, right = (*static_cast<OutputRow *const *>(b))->hash;
+  return left < right ? -1 : left > right;
+}
+
+// Masks base rows of count rows, all at once: see FindCandidates. Returns why it cannot.
+const char *MaskBaseRows(RowsDelta *delta, OutputRow **rows, int64 count, BaseLookup *lookup) {
+  qsort(rows, static_cast<size_t>(count), sizeof(OutputRow *), ByHash);
+  auto *const hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * count, MCXT_ALLOC_HUGE));
+  for (int64 i = 0; i < count; i++) hashes[i] = rows[i]->hash;
+  MaskSearch search = {delta, rows, -1};
+  FindCandidates(lookup, hashes, count, MaskCandidate, &search);
+  pfree(hashes);
+  for (int64 i = 0; i < count; i++) {
+    if (rows[i]->nplaces < -rows[i]->weight) return "a base row is missing";
+  }
+  return nullptr;
+}
+
+// Makes the overlay show the weight of a row, except for base rows that are still to be masked. Returns why it cannot.
+const char *ShowWeight(RowsDelta *delta, OutputRow *row) {
   const bool masks = row->weight < 0;
   const int64 wanted = masks ? -row->weight : row->weight;
   const int64 kept = row->masks == masks ? Min(wanted, row->nplaces) : 0;
@@ -276,27 +304,29 @@ const char *ShowWeight(RowsDelta *delta, OutputRow *row, BaseLookup *lookup) {
   if (!masks) {
     while (row->nplaces < wanted)
       PushPlace(delta, row, static_cast<uint64>(AdditionsAppend(&delta->overlay->additions, &row->tuple)));
-  } else if (row->nplaces < wanted) {
-    Deform(delta, &row->tuple, delta->values, delta->nulls);
-    MaskSearch search = {delta, row};
-    FindCandidates(lookup, row->hash, MaskCandidate, &search);
-    if (row->nplaces < wanted) return "a base row is missing";
   }
   return nullptr;
 }
 
 // Shows the rows whose weight changed.
 const char *ShowDirty(RowsDelta *delta, BaseLookup *lookup) {
+  auto **const masking =
+      static_cast<OutputRow **>(palloc_extended(sizeof(OutputRow *) * Max(delta->ndirty, 1), MCXT_ALLOC_HUGE));
+  int64 count = 0;
   OutputRow *next;
   for (OutputRow *row = delta->dirty; row != nullptr; row = next) {
     CHECK_FOR_INTERRUPTS();
     next = row->next_dirty;
     row->next_dirty = nullptr;
     row->dirty = false;
-    if (const char *const why = ShowWeight(delta, row, lookup)) return why;
+    if (const char *const why = ShowWeight(delta, row)) return why;
+    if (row->nplaces < -row->weight) masking[count++] = row;
   }
   delta->dirty = nullptr;
-  return nullptr;
+  delta->ndirty = 0;
+  const char *const why = count > 0 ? MaskBaseRows(delta, masking, count, lookup) : nullptr;
+  pfree(masking);
+  return why;
 }
 
 void ForgetRows(RowsDelta *delta) {
@@ -306,6 +336,7 @@ void ForgetRows(RowsDelta *delta) {
   delta->nbuckets = 0;
   delta->nrows = 0;
   delta->dirty = nullptr;
+  delta->ndirty = 0;
 }
 
 // Takes the net changes of one part of the output rows; false when they do not fit into memory.
