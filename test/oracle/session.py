@@ -28,13 +28,60 @@ class History:
             print(line, flush=True)
 
 
+class Connections:
+    """The connections of one worker process, kept over several seeds: a new backend knows no catalog yet and costs as
+    much as a seed, and one that has served other stream tables has caches that must not mislead it."""
+
+    def __init__(self, dsn, seeds):
+        self.dsn = dsn
+        self.limit = seeds
+        self.kept = {}    # name -> connection
+        self.served = []  # the seeds before this one
+
+    def take(self, name):
+        if name not in self.kept:
+            self.kept[name] = connection = psycopg2.connect(self.dsn + " application_name='oracle %s'" % name)
+            connection.autocommit = True
+        return self.kept[name]
+
+    def end_seed(self, seed, passed):
+        """Leaves sessions as good as new for the next seed, or closes them."""
+        self.served.append(seed)
+        if passed and len(self.served) < self.limit:
+            try:
+                for connection in self.kept.values():
+                    connection.rollback()
+                    connection.cursor().execute('DISCARD ALL')
+                    del connection.notices[:]
+                return
+            except psycopg2.Error:
+                pass
+        for connection in self.kept.values():
+            connection.close()
+        self.kept, self.served = {}, []
+
+
 class Session:
-    def __init__(self, name, dsn, history):
+    def __init__(self, name, connections, history):
         self.name = name
         self.history = history
-        self.connection = psycopg2.connect(dsn + " application_name='oracle %s'" % name)
-        self.connection.autocommit = True
+        self.connection = connections.take(name)
         self.cursor = self.connection.cursor()
+        self.prepared = {}  # name -> statement
+
+    def prepare(self, name, sql):
+        """Makes sure that a prepared statement of this text exists."""
+        if self.prepared.get(name) != sql:
+            if name in self.prepared:
+                self.run('DEALLOCATE ' + name)
+            self.run('PREPARE %s AS %s' % (name, sql))
+            self.prepared[name] = sql
+
+    def forget_plans(self):
+        """Everything prepared is planned anew when it is next used."""
+        if self.prepared:
+            self.run('DEALLOCATE ALL')
+            self.prepared = {}
 
     def note(self, text):
         self.history.add('-- ' + text)
@@ -94,9 +141,3 @@ class Session:
 
     def in_transaction(self):
         return self.connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
-
-    def close(self):
-        try:
-            self.connection.close()
-        except psycopg2.Error:
-            pass

@@ -15,7 +15,7 @@ SETTINGS = [
     'enable_hashagg = off', 'enable_hashagg = on', 'enable_hashjoin = off', 'enable_hashjoin = on',
     'enable_mergejoin = off', 'enable_nestloop = off', 'enable_nestloop = on', 'enable_sort = off', 'enable_sort = on',
     "work_mem = '64kB'", "work_mem = '4MB'", 'plan_cache_mode = force_generic_plan', 'plan_cache_mode = auto',
-    'PARALLEL', 'PARALLEL', 'SERIAL', 'RESET', "timezone = 'Asia/Tokyo'", "datestyle = 'German'",
+    'PARALLEL', 'PARALLEL', 'SERIAL', 'RESET', 'jit = off', "timezone = 'Asia/Tokyo'", "datestyle = 'German'",
     "intervalstyle = 'iso_8601'", "bytea_output = 'escape'", 'extra_float_digits = 0',
 ]
 
@@ -48,6 +48,7 @@ def step(sc):
     if inside is None or not inside.exclusive:
         options += [(second, 14)]
     chosen = rng.choices([o[0] for o in options], [o[1] for o in options])[0]
+    sc.touched = None
     try:
         chosen(sc)
         sc.check('after step ' + chosen.__name__)
@@ -61,12 +62,14 @@ def step(sc):
 def write(sc):
     second_open = sc.second is not None and sc.second.in_transaction()
     kind = writes.write(sc, may_truncate=not second_open)
-    if sc.transaction is not None and kind == 'truncate':
+    if sc.transaction is not None and kind is writes.truncate:
         sc.transaction.exclusive = True
 
 
 def setting(sc):
     rng = sc.rng
+    sc.touched = set()
+    sc.first.forget_plans()
     s = rng.choice(SETTINGS)
     if s == 'PARALLEL':
         # the setting's name before and since 16
@@ -89,9 +92,11 @@ def setting(sc):
 def refresh(sc):
     if not sc.tables:
         return
-    for table in sc.rng.sample(sc.tables, sc.rng.choice([1, 1, len(sc.tables)])):
+    chosen = sc.rng.sample(sc.tables, sc.rng.choice([1, 1, len(sc.tables)]))
+    for table in chosen:
         if not refresh_one(sc, table):
             return
+    sc.touched = set(chosen)
 
 
 def refresh_one(sc, table):
@@ -162,6 +167,7 @@ def failing(sc):
     sc.first.run('UPDATE %s SET id = id WHERE id / (id %% 2) > 0' % source.name, allow=('22012',))
     sc.first.run('ROLLBACK TO %s' % name)
     sc.tables = list(tables)
+    sc.touched = None
 
 
 def finish_transactions(sc):
@@ -224,13 +230,16 @@ def vacuum(sc):
     rng = sc.rng
     if sc.second is not None and sc.second.in_transaction() and rng.random() < 0.5:
         return
-    name = rng.choice([t.name for t in sc.tables] + [s.name for s in sc.sources])
+    thing = rng.choice(sc.tables + sc.sources)
+    name = thing.name
+    sc.touched = {thing}
     alone = sc.second is None or not sc.second.in_transaction()
     if alone and rng.random() < 0.35:
         # What rewrites: hidden state is lost with it, a source keeps its content.
         sc.first.run(rng.choice(['VACUUM (FULL) %s', 'REINDEX TABLE %s', 'VACUUM (FULL, ANALYZE) %s']) % name)
     elif alone and rng.random() < 0.3:
         source = rng.choice(sc.sources)
+        sc.touched = {source}
         sc.first.run('ALTER TABLE %s ADD COLUMN IF NOT EXISTS more%d integer%s' % (source.name, sc.next_id, rng.choice(['', ' DEFAULT 7'])))
     else:
         sc.first.run('VACUUM%s %s' % (rng.choice(['', ' (ANALYZE)', ' (FREEZE)']), name))

@@ -14,7 +14,7 @@ class Kind:
 
     def __init__(self, name, sql, pool, equal=True, order=True, index=True, weight=2):
         self.name = name      # key into the tables of queries.py
-        self.sql = sql        # type name; {s} is the seed's schema
+        self.sql = sql        # type name; {s} is the schema of the shared objects
         self.pool = pool      # SQL literals, distinct as values
         self.equal = equal    # has = (GROUP BY, DISTINCT), with one text per value
         self.order = order    # has < (min, max, ORDER BY)
@@ -80,11 +80,11 @@ MOVABLE = ('int', 'num', 'mixed', 'interval', 'money')
 class Column:
     """A column of a source: its kind, the part of the pool it draws from and how often it is NULL."""
 
-    def __init__(self, rng, name, kind, schema):
+    def __init__(self, rng, name, kind):
         self.name = name
         self.kind = kind
-        self.type = kind.sql.format(s=schema)
-        pool = [v.replace('{s}', schema) for v in kind.pool]
+        self.type = kind.sql.format(s=SHARED)
+        pool = [v.replace('{s}', SHARED) for v in kind.pool]
         size = rng.choice([1, 2, 3, len(pool), len(pool)])
         self.pool = rng.sample(pool, min(size, len(pool)))
         self.nulls = rng.choice([0, 0.1, 0.1, 0.3, 0.6])
@@ -106,26 +106,42 @@ def pick_kind(rng):
     return rng.choices(KINDS, [k.weight for k in KINDS])[0]
 
 
-SUPPORT = """
-CREATE TYPE {s}.mood AS ENUM ('sad', 'ok', 'happy');
-CREATE TYPE {s}.pair AS (x integer, y text);
-CREATE DOMAIN {s}.small AS integer CHECK (VALUE < 1000);
-CREATE FUNCTION {s}.long_text(salt text, n integer) RETURNS text LANGUAGE sql IMMUTABLE
+# What every seed uses and none changes, once per database.
+SHARED = 'support'
+
+SHARED_OBJECTS = """
+CREATE SCHEMA support;
+CREATE TYPE support.mood AS ENUM ('sad', 'ok', 'happy');
+CREATE TYPE support.pair AS (x integer, y text);
+CREATE DOMAIN support.small AS integer CHECK (VALUE < 1000);
+CREATE FUNCTION support.long_text(salt text, n integer) RETURNS text LANGUAGE sql IMMUTABLE
   AS $$ SELECT string_agg(md5(salt || i::text), '' ORDER BY i) FROM generate_series(1, n) i $$;
-CREATE AGGREGATE {s}.own_sum(bigint) (sfunc = int8pl, stype = bigint, initcond = '0', msfunc = int8pl,
+CREATE AGGREGATE support.own_sum(bigint) (sfunc = int8pl, stype = bigint, initcond = '0', msfunc = int8pl,
   minvfunc = int8mi, mstype = bigint, minitcond = '0');
-CREATE FUNCTION {s}.drop_first(bigint[], bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$ SELECT $1[2:] $$;
-CREATE FUNCTION {s}.sorted(bigint[]) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION support.drop_first(bigint[], bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$ SELECT $1[2:] $$;
+CREATE FUNCTION support.sorted(bigint[]) RETURNS text LANGUAGE sql IMMUTABLE
   AS $$ SELECT string_agg(coalesce(v::text, 'none'), ' ' ORDER BY v) FROM unnest($1) v $$;
-CREATE FUNCTION {s}.append(bigint[], bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$ SELECT $1 || $2 $$;
-CREATE AGGREGATE {s}.own_list(bigint) (sfunc = {s}.append, stype = bigint[], initcond = '{{}}', finalfunc = {s}.sorted,
-  msfunc = {s}.append, minvfunc = {s}.drop_first, mstype = bigint[], minitcond = '{{}}', mfinalfunc = {s}.sorted);
+CREATE FUNCTION support.append(bigint[], bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$ SELECT $1 || $2 $$;
+CREATE AGGREGATE support.own_list(bigint) (sfunc = support.append, stype = bigint[], initcond = '{}',
+  finalfunc = support.sorted, msfunc = support.append, minvfunc = support.drop_first, mstype = bigint[], minitcond = '{}',
+  mfinalfunc = support.sorted);
+CREATE FUNCTION support.twice(v numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT v * 2 $$;
+CREATE FUNCTION support.label(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+  AS $$ BEGIN RETURN '<' || coalesce(v, 'none') || '>'; END $$;
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') THEN
+    CREATE COLLATION support.nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+  ELSE
+    CREATE COLLATION support.nocase FROM "C";
+  END IF;
+END $$;
+"""
+
+# What triggers of a seed's sources do: compare every stream table with its query while the statement runs.
+WATCH_OBJECTS = """
 CREATE TABLE {s}.watched (st text PRIMARY KEY, differs text);
 CREATE FUNCTION {s}.look() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE w record; d boolean; BEGIN
   FOR w IN SELECT * FROM {s}.watched LOOP EXECUTE w.differs INTO d; IF d THEN
     RAISE EXCEPTION 'in a trigger (% % %) % differs from its query', TG_NAME, TG_WHEN, TG_OP, w.st; END IF; END LOOP;
   RETURN NEW; END $$;
-CREATE FUNCTION {s}.twice(v numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT v * 2 $$;
-CREATE FUNCTION {s}.label(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE
-  AS $$ BEGIN RETURN '<' || coalesce(v, 'none') || '>'; END $$;
 """

@@ -179,56 +179,58 @@ def change_id(sc, source):
         source.name, sc.rng.randrange(1, sc.next_id + 1), sc.rng.randrange(1, sc.next_id + 1), source.name))
 
 
-def write(sc, may_truncate=True):
-    """One random write of the first session."""
+def child(sc, source):
+    """A row written to a child table, behind its parent's back."""
+    sc.first.run('INSERT INTO %s_child (%s) VALUES %s' % (source.name, ', '.join(source.insertable()),
+                                                          source.row(sc.rng, take_ids(sc, 1)[0])))
+
+
+def some_rows(sc, source):
+    insert(sc, sc.first, source, sc.rng.choice([1, 1, 2, 5, 30]))
+
+
+def update(sc, source):
+    sc.first.run('UPDATE %s SET %s WHERE %s' % (source.name, assignments(sc.rng, source), rows_where(sc.rng, sc, source)))
+
+
+def delete(sc, source):
+    sc.first.run('DELETE FROM %s WHERE %s' % (source.name, rows_where(sc.rng, sc, source)))
+
+
+def copy_some(sc, source):
+    copy(sc, source, sc.rng.choice([1, 4, 40]))
+
+
+def possible(sc, source, may_truncate):
+    """The writes that a source takes, as often as they are wanted."""
     rng = sc.rng
-    source = rng.choice(sc.sources)
     foreign = getattr(source, 'foreign', None)
-    options = ['insert'] * 5 + ['update'] * 6 + ['delete'] * 3 + ['several', 'loop', 'move']
+    options = [(some_rows, 5), (update, 6), (delete, 3), (several, 1), (in_a_loop, 1), (move, 1)]
     if not foreign:
-        options += ['copy', 'copy', 'id']
+        options += [(copy_some, 2), (change_id, 1)]
         if source.shape != 'inherited':
-            options += ['merge', 'merge']
+            options += [(merge, 2)]
         if source.key and source.shape != 'inherited':
-            options += ['upsert', 'upsert']
+            options += [(upsert, 2)]
+        if rng.random() < 0.03:
+            options += [(lambda sc, source: sc.many(source), 1)]
     if may_truncate and rng.random() < 0.25:
-        options.append('truncate')
+        options += [(truncate, 1)]
     if sc.tables:
-        options.append('block')
+        options += [(fold_in_block, 1)]
     if source.shape == 'inherited':
-        options.append('child')
-    if rng.random() < 0.03:
-        options.append('many')
-    kind = rng.choice(options)
-    if kind == 'insert':
-        insert(sc, sc.first, source, rng.choice([1, 1, 2, 5, 30]))
-    elif kind == 'update':
-        sc.first.run('UPDATE %s SET %s WHERE %s' % (source.name, assignments(rng, source), rows_where(rng, sc, source)))
-    elif kind == 'delete':
-        sc.first.run('DELETE FROM %s WHERE %s' % (source.name, rows_where(rng, sc, source)))
-    elif kind == 'several':
-        several(sc, source)
-    elif kind == 'loop':
-        in_a_loop(sc, source)
-    elif kind == 'block':
-        fold_in_block(sc, source)
-        if sc.transaction is not None:
-            sc.transaction.folded = True
-    elif kind == 'move':
-        move(sc, source)
-    elif kind == 'copy':
-        copy(sc, source, rng.choice([1, 4, 40]))
-    elif kind == 'id':
-        change_id(sc, source)
-    elif kind == 'merge':
-        merge(sc, source)
-    elif kind == 'upsert':
-        upsert(sc, source)
-    elif kind == 'truncate':
-        truncate(sc, source)
-    elif kind == 'child':
-        sc.first.run('INSERT INTO %s_child (%s) VALUES %s' % (source.name, ', '.join(source.insertable()),
-                                                              source.row(rng, take_ids(sc, 1)[0])))
-    elif kind == 'many' and not foreign:
-        sc.many(source)
+        options += [(child, 1)]
+    return options
+
+
+def write(sc, may_truncate=True):
+    """One random write of the first session; returns the function that made it."""
+    source = sc.rng.choice(sc.sources)
+    options = possible(sc, source, may_truncate)
+    kind = sc.rng.choices([o[0] for o in options], [o[1] for o in options])[0]
+    kind(sc, source)
+    if kind is fold_in_block and sc.transaction is not None:
+        sc.transaction.folded = True
+    if kind is not truncate:
+        sc.touched = {s for s in sc.sources if s is source or getattr(s, 'foreign', None) is source}
     return kind
