@@ -29,9 +29,11 @@ CREATE TABLE pgstream.pgs_stream (
   status             text NOT NULL CHECK (status IN ('INITIALIZING', 'ACTIVE', 'PAUSED', 'SUSPENDED', 'ERROR')),
   version            integer NOT NULL DEFAULT 1,
   last_refresh_at    timestamptz,
-  consecutive_errors integer NOT NULL DEFAULT 0
+  consecutive_errors integer NOT NULL DEFAULT 0,
+  settings           text[]
 );
 COMMENT ON TABLE pgstream.pgs_stream IS 'one row per stream table: its options and state; its defining query is a rule of the table itself';
+COMMENT ON COLUMN pgstream.pgs_stream.settings IS 'the session settings under which the query is evaluated, as name=value; they are part of the definition';
 COMMENT ON COLUMN pgstream.pgs_stream.version IS 'raised when what the base contains can no longer be trusted; a frontier of another version answers by recompute';
 
 CREATE TABLE pgstream.pgs_frontier (

@@ -68,6 +68,7 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
     Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be temporary", "Create a permanent stream table.");
   StoreDefinition(rel, query);
   EnrollStream(rel, options);
+  NoticeUnsettled(relid);
 
   int64 rows = 0;
   const bool populated = with_data && PopulateNewStream(relid, &rows);

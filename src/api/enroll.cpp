@@ -24,12 +24,13 @@ ArrayType *AttributeArray(const Bitmapset *columns) {
 }
 
 void InsertStream(Oid relid, const StreamOptions *options) {
-  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID};
+  const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID};
   const Datum values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(RefreshModeName(options->mode)),
                           options->schedule != nullptr ? CStringGetTextDatum(options->schedule) : static_cast<Datum>(0),
-                          CStringGetTextDatum("INITIALIZING")};
-  const bool nulls[] = {false, false, options->schedule == nullptr, false};
-  RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status) VALUES ($1, $2, $3, $4)",
+                          CStringGetTextDatum("INITIALIZING"), SettingsToRecord()};
+  const bool nulls[] = {false, false, options->schedule == nullptr, false, false};
+  RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status, settings) "
+                    "VALUES ($1, $2, $3, $4, $5)",
                     lengthof(types), types, values, nulls);
 }
 
@@ -92,6 +93,7 @@ void DependInternally(Oid class_id, Oid object_id, Oid table) {
 
 void EnrollStream(Relation rel, const StreamOptions *options) {
   const Oid relid = RelationGetRelid(rel);
+  // Those of a table that came from a dump are the settings of its first refresh.
   InsertStream(relid, options);
   CommandCounterIncrement();
   if (options->mode == RefreshMode::Differential) AttachSources(relid, PlanDelta(LoadDefinition(rel)));
@@ -126,6 +128,14 @@ void EnrollRestored(Oid relid) {
   EnrollStream(rel, &options);
   table_close(rel, NoLock);
   EnsureKeyIndex(relid);
+}
+
+void NoticeUnsettled(Oid relid) {
+  const Stream *stream = LookupStream(relid);
+  if (stream == nullptr || stream->mode == RefreshMode::Full || stream->plan->dependence.unsettled == nullptr) return;
+  ereport(NOTICE, (errmsg("stream table \"%s\" is recomputed on every read", get_rel_name(relid)),
+                   errdetail("No change of its sources tells when its result changes: %s.", stream->plan->dependence.unsettled),
+                   errhint("With refresh_mode = 'FULL' a stream table holds the result of its last refresh.")));
 }
 
 void MarkActive(Oid relid) {

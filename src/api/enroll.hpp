@@ -19,6 +19,9 @@ void EnsureKeyIndex(Oid relid);
 // Enters a stream table that is not in the catalogs, as after a restore. Nothing for others.
 void EnrollRestored(Oid relid);
 
+// Tells the user, where nothing that is captured can tell when the query's result changes.
+void NoticeUnsettled(Oid relid);
+
 void MarkActive(Oid relid);
 
 }  // namespace pgstream

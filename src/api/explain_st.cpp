@@ -78,6 +78,14 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
         psprintf("columns used: %s", ColumnList(plan->sources[i], plan->columns[i])));
 }
 
+char *RecordedSettingsList(const Stream *stream) {
+  StringInfoData text;
+  initStringInfo(&text);
+  for (int i = 0; i < stream->nsettings; ++i)
+    appendStringInfo(&text, "%s%s = %s", i > 0 ? ", " : "", stream->settings[i].name, stream->settings[i].value);
+  return text.data;
+}
+
 }  // namespace
 
 PGSTREAM_FUNCTION(pgstream_explain_st) {
@@ -89,6 +97,7 @@ PGSTREAM_FUNCTION(pgstream_explain_st) {
   Put(&sink, "query", DeparseQuery(stream->plan->query, true));
   Put(&sink, "refresh_mode", RefreshModeName(stream->mode));
   if (stream->mode == RefreshMode::Differential) PutPlan(&sink, rel, stream->plan);
+  if (stream->plan->dependence.settings && stream->nsettings > 0) Put(&sink, "settings", RecordedSettingsList(stream));
   const FrontierRow *frontier = ReadFrontier(relid, GetActiveSnapshot(), CurrentMemoryContext);
   const bool populated = frontier != nullptr && frontier->version == stream->version;
   Put(&sink, "populated", populated ? "yes" : "no");

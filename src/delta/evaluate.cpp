@@ -10,14 +10,16 @@ extern "C" {
 
 namespace pgstream {
 
-void EnterOwnerScope(Oid owner, OwnerScope *scope) {
+void EnterOwnerScope(const Stream *stream, OwnerScope *scope) {
   GetUserIdAndSecContext(&scope->saved_user, &scope->saved_context);
-  SetUserIdAndSecContext(owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
+  SetUserIdAndSecContext(stream->owner, scope->saved_context | SECURITY_RESTRICTED_OPERATION);
   scope->guc_level = NewGUCNestLevel();
   (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                           false);
   // Off is how a reader (pg_dump) asks for an error rather than fewer rows; here the owner's policies are the definition.
   (void)set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  const Dependence *depends = &stream->plan->dependence;
+  ApplyRecordedSettings(stream->nsettings, stream->settings, depends->settings, depends->default_text_search);
 }
 
 // By the executor's rules: the table, or each column used (any column where none is).

@@ -10,13 +10,14 @@
 
 namespace pgstream {
 
-// Switches to the owner under SECURITY_RESTRICTED_OPERATION with a safe search_path, as REFRESH MATERIALIZED VIEW does.
+// Switches to the owner under SECURITY_RESTRICTED_OPERATION with a safe search_path, as REFRESH MATERIALIZED VIEW does, and
+// to the settings recorded with the definition. What is evaluated must be finished inside.
 struct OwnerScope {
   Oid saved_user;
   int saved_context;
   int guc_level;
 };
-void EnterOwnerScope(Oid owner, OwnerScope *scope);
+void EnterOwnerScope(const Stream *stream, OwnerScope *scope);
 void LeaveOwnerScope(const OwnerScope *scope);
 
 // Raises what running the query would raise where the owner may not read the captured sources of a stream table. For

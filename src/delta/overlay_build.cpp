@@ -224,12 +224,12 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   built->frontier = ReadFrontier(overlay->relid, snapshot, context);
   MemoryContextSwitchTo(saved);
 
-  // Of sources that are not captured nobody knows whether a statement of this transaction is changing them.
-  built->momentary = SeesMidStatement(stream, snapshot) ||
-                     (stream->plan->strategy == Strategy::RecomputeAlways && OwnTransactionId() != 0);
+  // What is recomputed on every read has no other truth than the moment: the clock goes on, a sequence, a foreign table or
+  // an uncaptured source amid a statement changes, all under one snapshot.
+  built->momentary = SeesMidStatement(stream, snapshot) || stream->plan->strategy == Strategy::RecomputeAlways;
 
   OwnerScope scope;
-  EnterOwnerScope(stream->owner, &scope);
+  EnterOwnerScope(stream, &scope);
   PendingVisit visit = StartVisit(built, rel, stream, for_fold);
   visit.decision = decision;
   const char *why_not = nullptr;
@@ -274,7 +274,7 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
 void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
   ForgetAdditionHashes(&built->overlay);
   OwnerScope scope;
-  EnterOwnerScope(stream->owner, &scope);
+  EnterOwnerScope(stream, &scope);
   PendingVisit visit = StartVisit(built, rel, stream, false);
   visit.extending = true;
   visit.seen = built->view;

@@ -37,8 +37,8 @@ int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column,
 // Column numbers.
 namespace pgs_stream {
 inline constexpr AttrNumber relid = 1, id = 2, refresh_mode = 3, schedule = 4, status = 5, version = 6,
-                            last_refresh_at = 7, consecutive_errors = 8;
-inline constexpr int natts = 8;
+                            last_refresh_at = 7, consecutive_errors = 8, settings = 9;
+inline constexpr int natts = 9;
 }  // namespace pgs_stream
 namespace pgs_frontier {
 inline constexpr AttrNumber relid = 1, version = 2, fold_number = 3, frontier = 4, own_xid = 5, own_sequence = 6,

@@ -121,6 +121,26 @@ inline Node *MutateExpression(Node *node, TreeMutator mutator, void *context) {
 #endif
 }
 
+// 16: SQL/JSON constructors. The values that one turns into JSON; NIL for other nodes.
+inline List *JsonConstructorArguments(Node *node) {
+#if PG_VERSION_NUM >= 160000
+  if (IsA(node, JsonConstructorExpr)) return reinterpret_cast<JsonConstructorExpr *>(node)->args;
+#else
+  (void)node;
+#endif
+  return NIL;
+}
+
+// 17: SQL/JSON query functions.
+inline bool IsJsonQuery(const Node *node) {
+#if PG_VERSION_NUM >= 170000
+  return IsA(node, JsonExpr);
+#else
+  (void)node;
+  return false;
+#endif
+}
+
 // 18: grouping expressions moved to a range table entry of their own, which output and HAVING refer to. Puts the
 // expressions back where they were and removes the entry, so that the query looks as it did before 18.
 inline void FlattenGroupExpressions(Query *query) {

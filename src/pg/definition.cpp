@@ -17,7 +17,8 @@ static int BeginExactDeparsing() {
   static const char *const settings[][2] = {{"search_path", "pg_catalog, pg_temp"},
                                             {"extra_float_digits", "3"},
                                             {"DateStyle", "ISO"},
-                                            {"IntervalStyle", "postgres"}};
+                                            {"IntervalStyle", "postgres"},
+                                            {"array_nulls", "on"}};
   const int level = NewGUCNestLevel();
   for (const auto &setting : settings)
     (void)set_config_option(setting[0], setting[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

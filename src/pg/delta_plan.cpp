@@ -367,6 +367,7 @@ DeltaPlan *PlanDelta(Query *query) {
   plan->query = CopyNode(query);
 
   SourceUse *const use = FindSources(plan->query);
+  plan->dependence = use->dependence;
   if (use->reason != nullptr) {
     plan->strategy = Strategy::RecomputeAlways;
     plan->reason = use->reason;

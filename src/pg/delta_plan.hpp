@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pg/includes.hpp"
+#include "pg/settled.hpp"
 
 namespace pgstream {
 
@@ -47,8 +48,9 @@ struct DeltaPlan {
   int nsources;        // sources whose changes are captured
   Oid *sources;
   Bitmapset **columns;  // of each source: attribute numbers used (plain, positive)
+  Dependence dependence;  // on what is not in the sources
 
-  // Rows and Groups: the one source's quals and expressions, all Vars with varno 1, no sublinks, no mutable functions.
+  // Rows and Groups: the one source's quals and expressions, all Vars with varno 1, no sublinks, nothing unsettled.
   List *quals;  // implicit AND
   // Rows: one expression per column of the stream table.
   List *outputs;

@@ -18,64 +18,6 @@ extern "C" {
 namespace pgstream {
 namespace {
 
-// --- Immutability ------------------------------------------------------------------------------------------------
-
-struct MutableSearch {
-  const char *reason;
-};
-
-const char *NotImmutable(Oid function) {
-  return psprintf("function %s() is not immutable", get_func_name(function));
-}
-
-bool IsMutableFunction(Oid function, void *context) {
-  if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
-    return false;
-  static_cast<MutableSearch *>(context)->reason = NotImmutable(function);
-  return true;
-}
-
-// A user's aggregate is always marked immutable; what its functions are marked counts.
-bool IsMutableAggregate(Oid aggregate, MutableSearch *search) {
-  HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
-  if (!HeapTupleIsValid(tuple))
-    elog(ERROR, "cache lookup failed for aggregate %u", aggregate);
-  const FormData_pg_aggregate *form = reinterpret_cast<Form_pg_aggregate>(GETSTRUCT(tuple));
-  const Oid functions[] = {form->aggtransfn, form->aggfinalfn, form->aggcombinefn};
-  ReleaseSysCache(tuple);
-  if (aggregate < FirstNormalObjectId)
-    return false;
-  for (const Oid function : functions)
-    if (OidIsValid(function) && IsMutableFunction(function, search))
-      return true;
-  return false;
-}
-
-bool FindMutable(Node *node, void *context) {
-  MutableSearch *const search = static_cast<MutableSearch *>(context);
-  if (node == nullptr)
-    return false;
-  if (check_functions_in_node(node, IsMutableFunction, context))
-    return true;
-  switch (nodeTag(node)) {
-    case T_Aggref:
-      if (IsMutableAggregate(reinterpret_cast<Aggref *>(node)->aggfnoid, search))
-        return true;
-      break;
-    case T_SQLValueFunction:
-      search->reason = "it reads the clock or the session (CURRENT_DATE, CURRENT_USER or the like)";
-      return true;
-    case T_NextValueExpr:
-      search->reason = "it calls nextval";
-      return true;
-    case T_Query:
-      return compat::WalkQuery(reinterpret_cast<Query *>(node), FindMutable, context, 0);
-    default:
-      break;
-  }
-  return compat::WalkExpression(node, FindMutable, context);
-}
-
 // --- Sources -----------------------------------------------------------------------------------------------------
 
 // The queries around the current place, innermost first: a variable names one by how many levels up it is.
@@ -202,16 +144,6 @@ void RefuseVirtualColumns(SourceSearch *search) {
 
 }  // namespace
 
-const char *WhyNotImmutable(Node *node) {
-  MutableSearch search = {nullptr};
-  if (FindMutable(node, &search))
-    return search.reason;
-  // The server knows a few more kinds of expression (JSON constructors and paths) than functions.
-  if (contain_mutable_functions(node))
-    return "an expression is not immutable";
-  return nullptr;
-}
-
 SourceUse *FindSources(const Query *query) {
   SourceUse *const use = static_cast<SourceUse *>(palloc0(sizeof(SourceUse)));
   SourceSearch search = {use, 8, nullptr};
@@ -226,8 +158,9 @@ SourceUse *FindSources(const Query *query) {
   Node *const tree = static_cast<Node *>(linitial(rewritten));
   VisitNode(tree, &search);
   RefuseVirtualColumns(&search);
-  if (const char *const why = WhyNotImmutable(tree))
-    Refuse(&search, why);
+  use->dependence = ExamineDependence(tree);
+  if (use->dependence.unsettled != nullptr)
+    Refuse(&search, use->dependence.unsettled);
   return use;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pg/includes.hpp"
+#include "pg/settled.hpp"
 
 namespace pgstream {
 
@@ -13,14 +14,11 @@ struct SourceUse {
   int nsources;        // base relations, each once
   Oid *sources;
   Bitmapset **columns;  // plain attribute numbers (positive); may be empty (count(*))
+  Dependence dependence;
 };
 
 // Analyses an analysed, not yet rewritten SELECT (left as it is). Takes AccessShareLock on all relations it names.
 SourceUse *FindSources(const Query *query);
-
-// The first function or expression in a tree whose result may change with the clock, the session or the database, as a
-// phrase ("function now() is not immutable"); nullptr when all are immutable. Walks into subqueries.
-const char *WhyNotImmutable(Node *node);
 
 // Why changes of a relation cannot be captured by triggers (partitioned, foreign, a view, unlogged, a system catalog,
 // has children, row security, ...), as a phrase for explain_st; nullptr when they can.

@@ -139,6 +139,9 @@ Stream *LoadStream(Oid relid) {
     const char *mode = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr));
     if (strcmp(mode, "FULL") == 0) stream->mode = RefreshMode::Full;
     stream->version = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr));
+    bool none_recorded;
+    const Datum settings = CatalogColumn(&scan, tuple, pgs_stream::settings, &none_recorded);
+    if (!none_recorded) stream->nsettings = ReadRecordedSettings(settings, &stream->settings);
   }
   EndCatalogScan(&scan);
 

@@ -8,6 +8,7 @@
 
 #include "pg/delta_plan.hpp"
 #include "pg/includes.hpp"
+#include "pg/query_settings.hpp"
 
 namespace pgstream {
 
@@ -36,6 +37,8 @@ struct Stream {
   int nsources;   // captured sources; 0 when plan->strategy is RecomputeAlways
   StreamSource *sources;
   const DeltaPlan *plan;
+  int nsettings;  // recorded; 0 while it is not enrolled
+  RecordedSetting *settings;
   List *source_relids;              // OID list: every relation the rewritten query reads, for locking before the snapshot
 };
 

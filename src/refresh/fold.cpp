@@ -50,7 +50,7 @@ bool BaseIsUnused(const Stream *stream) {
 void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
   if (BaseIsUnused(stream)) return;
   OwnerScope scope;
-  EnterOwnerScope(stream->owner, &scope);
+  EnterOwnerScope(stream, &scope);
   DeleteBase(writer, snapshot);
   ComputeContent(rel, stream, snapshot, WriteContentRow, writer);
   LeaveOwnerScope(&scope);

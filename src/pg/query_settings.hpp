@@ -1,0 +1,28 @@
+// The session settings that functions of a query may read. They are recorded when a stream table is created, and belong to
+// its definition: what the query returns means under these.
+//
+// Promises: settings that have the recorded value already cost a comparison. Refuses: settings that cannot change a result
+// (planner, memory), and those that evaluation fixes for everybody (search_path, row_security).
+#pragma once
+
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+struct RecordedSetting {
+  const char *name;
+  const char *value;
+};
+
+// The session's values now, for pgs_stream.settings: text[] of "name=value".
+Datum SettingsToRecord();
+
+// Reads such an array (0: none) in the current context. Returns the number of settings.
+int ReadRecordedSettings(Datum array, RecordedSetting **settings);
+
+// Gives every setting its recorded value until the GUC nest level ends. A value that cannot be had (a locale that this
+// host lacks, a text search configuration that was dropped) is an error where the query depends on it.
+void ApplyRecordedSettings(int nsettings, const RecordedSetting *settings, bool query_reads_settings,
+                           bool query_reads_default_text_search);
+
+}  // namespace pgstream
