@@ -138,6 +138,18 @@ CREATE FUNCTION pgstream.create_stream_table(name text, query text, schedule tex
   RETURNS void AS 'MODULE_PATHNAME', 'pgstream_create_stream_table' LANGUAGE C;
 COMMENT ON FUNCTION pgstream.create_stream_table(text, text, text, text, boolean) IS 'creates a stream table, as CREATE TABLE ... USING pgstream AS does';
 
+CREATE FUNCTION pgstream.alter_stream_table(name text, schedule text DEFAULT NULL, refresh_mode text DEFAULT NULL,
+                                            status text DEFAULT NULL, query text DEFAULT NULL)
+  RETURNS void AS 'MODULE_PATHNAME', 'pgstream_alter_stream_table' LANGUAGE C;
+COMMENT ON FUNCTION pgstream.alter_stream_table(text, text, text, text, text) IS 'changes options, mode or query of a stream table; NULL leaves as it is, schedule ''calculated'' follows what reads it';
+
+CREATE FUNCTION pgstream.create_or_replace_stream_table(name text, query text, schedule text DEFAULT '1m',
+                                                        refresh_mode text DEFAULT 'DIFFERENTIAL',
+                                                        initialize boolean DEFAULT true, dry_run boolean DEFAULT false,
+                                                        OUT action text, OUT reasons text[])
+  RETURNS record AS 'MODULE_PATHNAME', 'pgstream_create_or_replace_stream_table' LANGUAGE C;
+COMMENT ON FUNCTION pgstream.create_or_replace_stream_table(text, text, text, text, boolean, boolean) IS 'makes a stream table be what is asked for: CREATE, NONE, ALTER, REDEFINE; with dry_run only says so, or RECREATE where the columns differ';
+
 CREATE FUNCTION pgstream.drop_stream_table(name text) RETURNS void
   AS 'MODULE_PATHNAME', 'pgstream_drop_stream_table' LANGUAGE C STRICT;
 COMMENT ON FUNCTION pgstream.drop_stream_table(text) IS 'drops a stream table, as DROP TABLE does';

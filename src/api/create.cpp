@@ -3,15 +3,12 @@
 
 #include "api/enroll.hpp"
 #include "api/options.hpp"
+#include "api/query_checks.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
 #include "refresh/fold.hpp"
-
-extern "C" {
-#include "parser/parse_param.h"
-}
 
 namespace pgstream {
 
@@ -29,36 +26,12 @@ namespace {
   pg_unreachable();
 }
 
-// The analysed query as the rewriter expands it, for checks that must look through views.
-Query *Rewritten(const Query *query) {
-  Query *copy = static_cast<Query *>(copyObjectImpl(query));
-  AcquireRewriteLocks(copy, true, false);
-  return linitial_node(Query, QueryRewrite(copy));
-}
-
 void CheckTarget(const IntoClause *into) {
   if (into->rel->relpersistence == RELPERSISTENCE_TEMP ||
       (into->rel->schemaname != nullptr && strcmp(into->rel->schemaname, "pg_temp") == 0))
     Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be temporary", "Create a temporary view, or a permanent stream table.");
   if (into->rel->relpersistence == RELPERSISTENCE_UNLOGGED)
     Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be unlogged", "Create it without UNLOGGED.");
-}
-
-void CheckQuery(const Node *node, RefreshMode mode) {
-  const Query *query = castNode(Query, const_cast<Node *>(node));
-  if (query->commandType == CMD_UTILITY)
-    Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be defined by EXECUTE", "Write the query itself.");
-  if (query->commandType != CMD_SELECT || query->hasModifyingCTE)
-    Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "the query of a stream table must not modify data", "Use a SELECT without data-modifying statements in WITH.");
-  if (query->rowMarks != NIL)
-    Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "the query of a stream table must not lock rows", "Remove FOR UPDATE or FOR SHARE.");
-  if (query_contains_extern_params(const_cast<Query *>(query)))
-    Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be defined using bound parameters", "Put the values into the query.");
-  if (isQueryUsingTempRelation(const_cast<Query *>(query)))
-    Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot use temporary tables or views", "Use permanent ones.");
-  if (mode == RefreshMode::Differential && contain_volatile_functions(reinterpret_cast<Node *>(Rewritten(query))))
-    Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "the query of a differential stream table must not use volatile functions",
-           "With refresh_mode = 'FULL' a stream table holds the result of its last refresh, and may use them.");
 }
 
 // Turns the empty table that core has just created into a stream table.
@@ -71,7 +44,7 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   NoticeUnsettled(relid);
 
   int64 rows = 0;
-  const bool populated = with_data && PopulateNewStream(relid, &rows);
+  const bool populated = with_data && PopulateStream(relid, &rows);
   CommandCounterIncrement();
   // CREATE INDEX wants to be the only one to have the table open.
   table_close(rel, NoLock);
@@ -97,7 +70,7 @@ int64 CreateStreamTable(const CreateTableAsStmt *original, CreateTableRunner cre
   const bool with_data = !into->skipData;
   CheckTarget(into);
   const StreamOptions options = ExtractStreamOptions(&into->options);
-  CheckQuery(statement->query, options.mode);
+  CheckDefinition(statement->query, options.mode);
   if (statement->if_not_exists) {
     const Oid schema = RangeVarGetAndCheckCreationNamespace(into->rel, NoLock, nullptr);
     if (OidIsValid(get_relname_relid(into->rel->relname, schema))) {

@@ -16,4 +16,7 @@ using CreateTableRunner = void (*)(CreateTableAsStmt *statement, void *argument)
 // the table there.
 int64 CreateStreamTable(const CreateTableAsStmt *statement, CreateTableRunner create_table, void *argument);
 
+// Builds the statement a user would have written, and runs it. schedule and mode as options take them.
+void CreateByName(RangeVar *name, char *query, const char *schedule, const char *mode, bool initialize);
+
 }  // namespace pgstream

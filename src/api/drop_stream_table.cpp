@@ -46,9 +46,7 @@ bool HasLog(Oid source) {
 
 // A stream table is about to be deleted: its catalog rows go now, its sources' capture after the command.
 void ForgetStream(Oid relid) {
-  ListCell *cell;
-  foreach (cell, SourcesOf(relid)) CheckLater(lfirst_oid(cell));
-  DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
+  ForgetSources(relid);
   DeleteCatalogRows("pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, relid);
   DeleteCatalogRows("pgs_refresh_history", "pgs_refresh_history_relid_idx", 2, relid);
   DeleteCatalogRows("pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid);
@@ -66,6 +64,12 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 }
 
 }  // namespace
+
+void ForgetSources(Oid relid) {
+  ListCell *cell;
+  foreach (cell, SourcesOf(relid)) CheckLater(lfirst_oid(cell));
+  DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
+}
 
 void DetachUnusedSources() {
   while (sources_to_check != NIL) {

@@ -1,6 +1,7 @@
 // Enrolling; see enroll.hpp.
 #include "api/enroll.hpp"
 
+#include "api/drop.hpp"
 #include "capture/change_log.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
@@ -97,6 +98,29 @@ void EnrollStream(Relation rel, const StreamOptions *options) {
   InsertStream(relid, options);
   CommandCounterIncrement();
   if (options->mode == RefreshMode::Differential) AttachSources(relid, PlanDelta(LoadDefinition(rel)));
+  InvalidateStream(relid);
+  CommandCounterIncrement();
+}
+
+// Drops an index that only the extension may drop.
+static void DropKeyIndex(Oid index) {
+  ObjectAddress address;
+  ObjectAddressSet(address, RelationRelationId, index);
+  deleteDependencyRecordsFor(RelationRelationId, index, true);
+  CommandCounterIncrement();
+  performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {
+  const Oid relid = RelationGetRelid(rel);
+  const AttrNumber columns[] = {pgs_stream::version, pgs_stream::refresh_mode};
+  const Datum values[] = {Int32GetDatum(LookupStream(relid)->version + 1), CStringGetTextDatum(RefreshModeName(mode))};
+  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, lengthof(columns), columns, values, nullptr);
+  ForgetSources(relid);
+  CommandCounterIncrement();
+  const DeltaPlan *plan = PlanDelta(LoadDefinition(rel));
+  if (mode == RefreshMode::Differential) AttachSources(relid, plan);
+  if (OidIsValid(old_index) && (mode == RefreshMode::Full || FindKeyIndex(rel, plan) != old_index)) DropKeyIndex(old_index);
   InvalidateStream(relid);
   CommandCounterIncrement();
 }

@@ -13,6 +13,10 @@ namespace pgstream {
 // FULL mode).
 void EnrollStream(Relation rel, const StreamOptions *options);
 
+// Enrolls a stream table anew after its definition or mode changed: another version, the sources and the key index of the
+// new query, nothing of the old one. In FULL mode it has neither. old_index: the key index before that change.
+void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index);
+
 // Finds or creates the internal index that finds a base row from its key. No one else in this session has the table open.
 void EnsureKeyIndex(Oid relid);
 

@@ -47,11 +47,13 @@ char *DeparseQuery(const Query *query, bool pretty) {
   return text;
 }
 
-void StoreDefinition(Relation rel, const Query *query) {
+// Creates the rule, or replaces its query: then it stays disabled.
+static void DefineQueryRule(Relation rel, const Query *query, bool replace) {
   const int level = BeginExactDeparsing();
   StringInfoData text;
   initStringInfo(&text);
-  appendStringInfo(&text, "CREATE RULE %s AS ON INSERT TO %s.%s DO INSTEAD %s", kDefinitionRule,
+  appendStringInfo(&text, "CREATE %sRULE %s AS ON INSERT TO %s.%s DO INSTEAD %s", replace ? "OR REPLACE " : "",
+                   kDefinitionRule,
                    quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
                    quote_identifier(RelationGetRelationName(rel)),
                    pg_get_querydef(WithoutRuleNames(query), false));
@@ -60,7 +62,16 @@ void StoreDefinition(Relation rel, const Query *query) {
   DefineRule(castNode(RuleStmt, raw->stmt), text.data);
   AtEOXact_GUC(false, level);
   CommandCounterIncrement();
+}
+
+void StoreDefinition(Relation rel, const Query *query) {
+  DefineQueryRule(rel, query, false);
   EnableDisableRule(rel, kDefinitionRule, RULE_DISABLED);
+  MakeDefinitionInternal(rel);
+}
+
+void ReplaceDefinition(Relation rel, const Query *query) {
+  DefineQueryRule(rel, query, true);
   MakeDefinitionInternal(rel);
 }
 

@@ -15,6 +15,9 @@ inline constexpr const char *kDefinitionRule = "pgstream_query";
 // the rule on the table internal, so that dropping a source with CASCADE drops the stream table.
 void StoreDefinition(Relation rel, const Query *query);
 
+// Replaces the definition of rel (AccessExclusiveLock held) by another query with the same columns.
+void ReplaceDefinition(Relation rel, const Query *query);
+
 // That last step alone, for a rule that a restore created.
 void MakeDefinitionInternal(Relation rel);
 

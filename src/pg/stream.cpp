@@ -109,22 +109,6 @@ bool CollectRelations(Node *node, void *argument) {
   return compat::WalkExpression(node, CollectRelations, relids);
 }
 
-// Every relation the query reads, through views and nested stream tables, so that a reader can lock them all.
-List *RelationsRead(const Query *query) {
-  Query *copy = static_cast<Query *>(copyObjectImpl(query));
-  AcquireRewriteLocks(copy, true, false);
-  List *rewritten = QueryRewrite(copy);
-  List *relids = NIL;
-  ListCell *cell;
-  foreach (cell, rewritten) CollectRelations(static_cast<Node *>(lfirst(cell)), &relids);
-  foreach (cell, list_copy(relids)) {
-    if (!IsStreamRelid(lfirst_oid(cell))) continue;
-    const Stream *source = LookupStream(lfirst_oid(cell));
-    if (source != nullptr) relids = list_concat_unique_oid(relids, source->source_relids);
-  }
-  return relids;
-}
-
 // Builds the Stream of relid in the current context; nullptr when it is detached.
 Stream *LoadStream(Oid relid) {
   CatalogScan scan;
@@ -166,6 +150,21 @@ Stream *LoadStream(Oid relid) {
 }
 
 }  // namespace
+
+List *RelationsRead(const Query *query) {
+  Query *copy = static_cast<Query *>(copyObjectImpl(query));
+  AcquireRewriteLocks(copy, true, false);
+  List *rewritten = QueryRewrite(copy);
+  List *relids = NIL;
+  ListCell *cell;
+  foreach (cell, rewritten) CollectRelations(static_cast<Node *>(lfirst(cell)), &relids);
+  foreach (cell, list_copy(relids)) {
+    if (!IsStreamRelid(lfirst_oid(cell))) continue;
+    const Stream *source = LookupStream(lfirst_oid(cell));
+    if (source != nullptr) relids = list_concat_unique_oid(relids, source->source_relids);
+  }
+  return relids;
+}
 
 bool HasStreamAccessMethod(Relation rel) { return OidIsValid(rel->rd_rel->relam) && IsStreamAccessMethod(rel->rd_rel->relam); }
 

@@ -216,7 +216,7 @@ FoldResult RefreshStream(Oid relid) {
   return result;
 }
 
-bool PopulateNewStream(Oid relid, int64 *rows) {
+bool PopulateStream(Oid relid, int64 *rows) {
   Relation rel = table_open(relid, RowExclusiveLock);
   const Stream *stream = LookupStream(relid);
   const bool xact_snapshot = IsolationUsesXactSnapshot();
@@ -229,7 +229,8 @@ bool PopulateNewStream(Oid relid, int64 *rows) {
     RebuildBase(rel, stream, snapshot, writer);
     *rows = writer->inserted;
     EndBaseWrite(writer);
-    WriteFrontier(relid, stream->version, 1, snapshot, LastLogSequence());
+    const FrontierRow *latest = LatestFrontier(relid);
+    WriteFrontier(relid, stream->version, latest != nullptr ? latest->fold_number + 1 : 1, snapshot, LastLogSequence());
     PopActiveSnapshot();
   }
   UnregisterSnapshot(snapshot);

@@ -18,8 +18,9 @@ struct FoldResult {
 // Folds stream table relid (ownership already checked); the caller records history.
 FoldResult RefreshStream(Oid relid);
 
-// Fills the empty base of a stream table being created in this transaction; false when this transaction's snapshot cannot
+// Fills the base of a stream table that is being created or redefined in this transaction, which nobody else can read
+// meanwhile; false when this transaction's snapshot cannot
 // serve as its first frontier (REPEATABLE READ and above, with capture attached after the snapshot).
-bool PopulateNewStream(Oid relid, int64 *rows);
+bool PopulateStream(Oid relid, int64 *rows);
 
 }  // namespace pgstream

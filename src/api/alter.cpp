@@ -1,0 +1,171 @@
+// Altering; see alter.hpp.
+#include "api/alter.hpp"
+
+#include "api/enroll.hpp"
+#include "api/options.hpp"
+#include "api/query_checks.hpp"
+#include "pg/catalog.hpp"
+#include "pg/definition.hpp"
+#include "pg/query_identity.hpp"
+#include "refresh/fold.hpp"
+
+extern "C" {
+#include "commands/tablecmds.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+struct StoredOptions {
+  const char *schedule;  // nullptr: calculated
+  const char *status;
+};
+
+StoredOptions ReadOptions(Oid relid) {
+  StoredOptions options = {};
+  CatalogScan scan;
+  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock))
+    return options;
+  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    bool isnull;
+    const Datum schedule = CatalogColumn(&scan, tuple, pgs_stream::schedule, &isnull);
+    if (!isnull) options.schedule = TextDatumGetCString(schedule);
+    options.status = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::status, nullptr));
+  }
+  EndCatalogScan(&scan);
+  return options;
+}
+
+bool SameText(const char *a, const char *b) { return a == b || (a != nullptr && b != nullptr && strcmp(a, b) == 0); }
+
+const char *ShowSchedule(const char *schedule) { return schedule != nullptr ? schedule : "calculated"; }
+
+List *VisibleTargets(const Query *query) {
+  List *targets = NIL;
+  ListCell *cell;
+  foreach (cell, query->targetList) {
+    auto *target = lfirst_node(TargetEntry, cell);
+    if (!target->resjunk) targets = lappend(targets, target);
+  }
+  return targets;
+}
+
+// How the columns of a query differ from those of the table, whose names the present definition may know by others; nullptr
+// when they fit.
+char *Misfits(Relation rel, const Query *definition, const Query *query) {
+  StringInfoData text;
+  initStringInfo(&text);
+  const List *targets = VisibleTargets(query), *old_targets = VisibleTargets(definition);
+  const TupleDesc desc = RelationGetDescr(rel);
+  if (list_length(targets) != desc->natts)
+    appendStringInfo(&text, "The stream table has %d columns, and the query %d.", desc->natts, list_length(targets));
+  for (int i = 0; i < Min(desc->natts, list_length(targets)); i++) {
+    const Form_pg_attribute column = TupleDescAttr(desc, i);
+    const auto *target = list_nth_node(TargetEntry, targets, i), *old_target = list_nth_node(TargetEntry, old_targets, i);
+    const Node *value = reinterpret_cast<const Node *>(target->expr);
+    const bool same_name = strcmp(target->resname, NameStr(column->attname)) == 0 ||
+                           strcmp(target->resname, old_target->resname) == 0;
+    const bool same_type = exprType(value) == column->atttypid && exprTypmod(value) == column->atttypmod &&
+                           exprCollation(value) == column->attcollation;
+    if (same_name && same_type) continue;
+    appendStringInfo(&text, "%sColumn %d is \"%s\" %s, and would be \"%s\" %s.", text.len > 0 ? "\n" : "", i + 1,
+                     NameStr(column->attname), format_type_with_typemod(column->atttypid, column->atttypmod),
+                     target->resname, format_type_with_typemod(exprType(value), exprTypmod(value)));
+    if (exprCollation(value) != column->attcollation) appendStringInfoString(&text, " Their collations differ.");
+  }
+  return text.len > 0 ? text.data : nullptr;
+}
+
+void Redefine(Relation rel, const Query *query, RefreshMode mode) {
+  const Oid relid = RelationGetRelid(rel);
+  CheckTableNotInUse(rel, "alter_stream_table()");
+  const Stream *before = LookupStream(relid);
+  const bool populate = before->populated;
+  const Oid key_index = before->key_index;
+  if (query != nullptr) ReplaceDefinition(rel, query);
+  ReenrollStream(rel, mode, key_index);
+  int64 rows = 0;
+  const bool populated = populate && PopulateStream(relid, &rows);
+  CommandCounterIncrement();
+  const char *name = pstrdup(RelationGetRelationName(rel));
+  // CREATE INDEX wants to be the only one to have the table open.
+  table_close(rel, NoLock);
+  if (mode == RefreshMode::Differential) EnsureKeyIndex(relid);
+  InvalidateStream(relid);
+  if (populate && !populated)
+    ereport(NOTICE, (errmsg("stream table \"%s\" is left without data", name),
+                     errdetail("What this transaction sees of its sources does not fit the begin of their capture."),
+                     errhint("It answers by running its query until it is refreshed in another transaction.")));
+  CommandCounterIncrement();
+}
+
+}  // namespace
+
+AlterationEffect EffectOf(Relation rel, const Alteration *alteration) {
+  AlterationEffect effect = {};
+  const Stream *stream = LookupStream(RelationGetRelid(rel));
+  const StoredOptions options = ReadOptions(stream->relid);
+  if (alteration->sets_schedule && !SameText(options.schedule, alteration->schedule)) {
+    effect.options = true;
+    effect.reasons = lappend(effect.reasons, psprintf("schedule changes from %s to %s", ShowSchedule(options.schedule),
+                                                      ShowSchedule(alteration->schedule)));
+  }
+  if (alteration->status != nullptr && !SameText(options.status, alteration->status)) {
+    effect.options = true;
+    effect.reasons = lappend(effect.reasons, psprintf("status changes from %s to %s", options.status, alteration->status));
+  }
+  if (alteration->sets_mode && alteration->mode != stream->mode) {
+    effect.redefines = true;
+    effect.reasons = lappend(effect.reasons, psprintf("refresh mode changes from %s to %s", RefreshModeName(stream->mode),
+                                                      RefreshModeName(alteration->mode)));
+  }
+  const Query *definition = LoadDefinition(rel);
+  if (alteration->query != nullptr && !SameQuery(definition, alteration->query)) {
+    effect.redefines = true;
+    effect.misfits = Misfits(rel, definition, alteration->query);
+    effect.reasons = lappend(effect.reasons, pstrdup("the query is another one"));
+    if (effect.misfits != nullptr) effect.reasons = lappend(effect.reasons, effect.misfits);
+  }
+  return effect;
+}
+
+void AlterStream(Relation rel, const Alteration *alteration, const AlterationEffect *effect) {
+  const Oid relid = RelationGetRelid(rel);
+  if (effect->misfits != nullptr)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+                    errmsg("cannot change the columns of stream table \"%s\"", RelationGetRelationName(rel)),
+                    errdetail("%s", effect->misfits),
+                    errhint("Let the query return the same columns, or drop the stream table and create it anew.")));
+  if (alteration->sets_schedule || alteration->status != nullptr) {
+    const StoredOptions stored = ReadOptions(relid);
+    const char *schedule = alteration->sets_schedule ? alteration->schedule : stored.schedule;
+    const AttrNumber columns[] = {pgs_stream::schedule, pgs_stream::status};
+    const Datum values[] = {schedule != nullptr ? CStringGetTextDatum(schedule) : static_cast<Datum>(0),
+                            CStringGetTextDatum(alteration->status != nullptr ? alteration->status : stored.status)};
+    const bool nulls[] = {schedule == nullptr, false};
+    UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, lengthof(columns), columns, values, nulls);
+    CommandCounterIncrement();
+  }
+  if (!effect->redefines) {
+    table_close(rel, NoLock);
+    return;
+  }
+  const RefreshMode mode = alteration->sets_mode ? alteration->mode : LookupStream(relid)->mode;
+  const Query *query = alteration->query != nullptr ? alteration->query : LoadDefinition(rel);
+  CheckDefinition(reinterpret_cast<const Node *>(query), mode);
+  if (alteration->query != nullptr && ReadsStream(query, relid))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                    errmsg("stream table \"%s\" cannot read itself", RelationGetRelationName(rel)),
+                    errdetail("The query reads it, be it through views or other stream tables.")));
+  Redefine(rel, alteration->query, mode);
+}
+
+const char *ParseStatus(const char *text) {
+  if (pg_strcasecmp(text, "ACTIVE") == 0) return "ACTIVE";
+  if (pg_strcasecmp(text, "PAUSED") == 0) return "PAUSED";
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("cannot set the status of a stream table to \"%s\"", text),
+                  errhint("Valid values are \"ACTIVE\" and \"PAUSED\".")));
+}
+
+}  // namespace pgstream
