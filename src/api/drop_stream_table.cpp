@@ -2,12 +2,9 @@
 #include "api/drop.hpp"
 #include "api/names.hpp"
 #include "capture/change_log.hpp"
+#include "capture/registration.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
-
-extern "C" {
-#include "utils/array.h"
-}
 
 namespace pgstream {
 
@@ -16,24 +13,13 @@ namespace {
 object_access_hook_type previous_object_access = nullptr;
 List *sources_to_check = NIL;  // OIDs, in TopMemoryContext; a wrong or stale one is harmless
 
-List *SourcesOf(Oid stream) {
-  CatalogScan scan;
-  List *sources = NIL;
-  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
-                        AccessShareLock))
-    return NIL;
-  while (HeapTuple tuple = NextCatalogTuple(&scan))
-    sources = lappend_oid(sources, DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr)));
-  EndCatalogScan(&scan);
-  list_sort(sources, list_oid_cmp);
-  return sources;
-}
-
 void CheckLater(Oid source) {
   const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
   sources_to_check = list_append_unique_oid(sources_to_check, source);
   MemoryContextSwitchTo(saved);
 }
+
+bool IsTable(char relkind) { return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE; }
 
 bool HasLog(Oid source) {
   CatalogScan scan;
@@ -58,7 +44,7 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
   if (access != OAT_DROP || class_id != RelationRelationId || sub_id != 0) return;
   if (IsStreamRelid(object_id)) {
     ForgetStream(object_id);
-  } else if (object_id >= FirstNormalObjectId && get_rel_relkind(object_id) == RELKIND_RELATION && HasLog(object_id)) {
+  } else if (object_id >= FirstNormalObjectId && IsTable(get_rel_relkind(object_id)) && HasLog(object_id)) {
     CheckLater(object_id);
   }
 }
@@ -67,7 +53,7 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 
 void ForgetSources(Oid relid) {
   ListCell *cell;
-  foreach (cell, SourcesOf(relid)) CheckLater(lfirst_oid(cell));
+  foreach (cell, RegisteredSources(relid)) CheckLater(lfirst_oid(cell));
   DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
 }
 

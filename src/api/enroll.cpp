@@ -2,7 +2,7 @@
 #include "api/enroll.hpp"
 
 #include "api/drop.hpp"
-#include "capture/change_log.hpp"
+#include "capture/registration.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/key_index.hpp"
@@ -10,19 +10,11 @@
 
 extern "C" {
 #include "catalog/pg_depend.h"
-#include "utils/array.h"
 }
 
 namespace pgstream {
 
 namespace {
-
-ArrayType *AttributeArray(const Bitmapset *columns) {
-  Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * Max(bms_num_members(columns), 1)));
-  int n = 0, column = -1;
-  while ((column = bms_next_member(columns, column)) >= 0) datums[n++] = Int16GetDatum(static_cast<int16>(column));
-  return construct_array(datums, n, INT2OID, sizeof(int16), true, TYPALIGN_SHORT);
-}
 
 void InsertStream(Oid relid, const StreamOptions *options) {
   const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID};
@@ -33,32 +25,6 @@ void InsertStream(Oid relid, const StreamOptions *options) {
   RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status, settings) "
                     "VALUES ($1, $2, $3, $4, $5)",
                     lengthof(types), types, values, nulls);
-}
-
-void InsertDependency(Oid relid, Oid source, const Bitmapset *columns) {
-  Relation rel = table_open(CatalogRelationId("pgs_dependency"), RowExclusiveLock);
-  const Datum values[pgs_dependency::natts] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(source),
-                                               PointerGetDatum(AttributeArray(columns)), Int64GetDatum(0)};
-  const bool nulls[pgs_dependency::natts] = {};
-  CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), const_cast<Datum *>(values), const_cast<bool *>(nulls)));
-  table_close(rel, NoLock);
-}
-
-// Attaches capture to every source of a plan, in OID order so that two creators cannot deadlock.
-void AttachSources(Oid relid, const DeltaPlan *plan) {
-  int *order = static_cast<int *>(palloc(sizeof(int) * Max(plan->nsources, 1)));
-  for (int i = 0; i < plan->nsources; ++i) {
-    int j = i;
-    for (; j > 0 && plan->sources[order[j - 1]] > plan->sources[i]; --j) order[j] = order[j - 1];
-    order[j] = i;
-  }
-  for (int i = 0; i < plan->nsources; ++i) {
-    const Oid source = plan->sources[order[i]];
-    AttachCapture(source, plan->columns[order[i]]);
-    InsertDependency(relid, source, plan->columns[order[i]]);
-    CommandCounterIncrement();
-    CacheInvalidateRelcacheByRelid(source);
-  }
 }
 
 void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
@@ -97,7 +63,7 @@ void EnrollStream(Relation rel, const StreamOptions *options) {
   // Those of a table that came from a dump are the settings of its first refresh.
   InsertStream(relid, options);
   CommandCounterIncrement();
-  if (options->mode == RefreshMode::Differential) AttachSources(relid, PlanDelta(LoadDefinition(rel)));
+  if (options->mode == RefreshMode::Differential) (void)RegisterSources(relid, PlanDelta(LoadDefinition(rel)));
   InvalidateStream(relid);
   CommandCounterIncrement();
 }
@@ -119,7 +85,7 @@ void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {
   ForgetSources(relid);
   CommandCounterIncrement();
   const DeltaPlan *plan = PlanDelta(LoadDefinition(rel));
-  if (mode == RefreshMode::Differential) AttachSources(relid, plan);
+  if (mode == RefreshMode::Differential) (void)RegisterSources(relid, plan);
   if (OidIsValid(old_index) && (mode == RefreshMode::Full || FindKeyIndex(rel, plan) != old_index)) DropKeyIndex(old_index);
   InvalidateStream(relid);
   CommandCounterIncrement();

@@ -1,6 +1,7 @@
 // SQL functions explain_st() and defining_query(): what a stream table is and how it is maintained.
 #include "api/names.hpp"
 #include "api/options.hpp"
+#include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
 #include "capture/frontier.hpp"
 #include "pg/boundary.hpp"
@@ -57,6 +58,13 @@ char *ColumnList(Oid relid, const Bitmapset *columns) {
   return text.data;
 }
 
+// What differs from the usual, which is by statement.
+const char *HowCaptured(Oid source) {
+  const CaptureShape shape = ShapeOf(source);
+  if (!shape.by_row) return "";
+  return psprintf("; captured by row at %d %s", list_length(shape.holders), list_length(shape.holders) == 1 ? "table" : "tables");
+}
+
 void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
   Put(sink, "strategy", StrategyName(plan->strategy));
   if (plan->reason != nullptr) Put(sink, "reason", plan->reason);
@@ -75,7 +83,7 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
   }
   for (int i = 0; i < plan->nsources; ++i)
     Put(sink, psprintf("source %s", get_rel_name(plan->sources[i])),
-        psprintf("columns used: %s", ColumnList(plan->sources[i], plan->columns[i])));
+        psprintf("columns used: %s%s", ColumnList(plan->sources[i], plan->columns[i]), HowCaptured(plan->sources[i])));
 }
 
 char *RecordedSettingsList(const Stream *stream) {

@@ -4,7 +4,7 @@
 
 #include "api/create.hpp"
 #include "api/drop.hpp"
-#include "capture/change_log.hpp"
+#include "api/source_ddl.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/settings.hpp"
@@ -81,51 +81,12 @@ bool AllowedOnStream(AlterTableType type) {
   }
 }
 
-// What leaves a source's rows and our triggers as they are.
-bool HarmlessForSource(AlterTableType type) {
-  switch (type) {
-    case AT_AddColumn:
-    case AT_ColumnDefault:
-    case AT_DropNotNull:
-    case AT_SetNotNull:
-    case AT_AddIndex:
-    case AT_AddConstraint:
-    case AT_AddIndexConstraint:
-    case AT_AlterConstraint:
-    case AT_ValidateConstraint:
-    case AT_DropConstraint:
-    case AT_DropColumn:  // a used one is refused by the rule's dependency
-    case AT_AlterColumnType:
-    case AT_DropExpression:
-      return true;
-    default:
-      return AllowedOnStream(type) && type != AT_EnableRowSecurity && type != AT_DisableRowSecurity &&
-             type != AT_ForceRowSecurity && type != AT_NoForceRowSecurity;
-  }
-}
-
-// Raises the version of every stream table over a source: they answer by recompute until rebuilt.
-void MarkForRebuild(Oid source) {
+void CheckAlterTable(const AlterTableStmt *statement, SourceDdl *ddl) {
   ListCell *cell;
-  foreach (cell, ConsumersOf(source)) {
-    const Oid relid = lfirst_oid(cell);
-    const Stream *stream = LookupStream(relid);
-    if (stream == nullptr) continue;
-    const AttrNumber column = pgs_stream::version;
-    const Datum value = Int32GetDatum(stream->version + 1);
-    UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &value, nullptr);
-    InvalidateStream(relid);
-    CommandCounterIncrement();
-  }
-}
-
-void CheckAlterTable(const AlterTableStmt *statement) {
-  ListCell *cell;
-  if (statement->objtype != OBJECT_TABLE) return;
+  if (statement->objtype != OBJECT_TABLE && statement->objtype != OBJECT_FOREIGN_TABLE) return;
   const Oid relid = RangeVarGetRelid(statement->relation, NoLock, true);
   if (!OidIsValid(relid)) return;
   const bool is_stream = OidIsValid(StreamNamed(statement->relation));
-  bool mark = false;
   foreach (cell, statement->cmds) {
     const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
     if (command->subtype == AT_SetAccessMethod && NamesStreamMethod(command->name) && !is_stream)
@@ -136,13 +97,12 @@ void CheckAlterTable(const AlterTableStmt *statement) {
                       errmsg("cannot change the definition of stream table \"%s\"", statement->relation->relname),
                       errdetail("Its columns and constraints follow from its query."),
                       errhint("Change the query with pgstream.alter_stream_table(), or drop the stream table and create it anew.")));
-    if (!HarmlessForSource(command->subtype)) mark = true;
   }
-  if (mark && !is_stream) MarkForRebuild(relid);
+  if (!is_stream) BeforeAlterTable(statement, ddl);
 }
 
 // Refuses, or takes note of, a statement before it runs.
-void CheckStatement(Node *statement) {
+void CheckStatement(Node *statement, SourceDdl *ddl) {
   switch (nodeTag(statement)) {
     case T_CreateStmt: {
       const auto *create = reinterpret_cast<CreateStmt *>(statement);
@@ -168,7 +128,10 @@ void CheckStatement(Node *statement) {
       break;
     }
     case T_AlterTableStmt:
-      CheckAlterTable(reinterpret_cast<AlterTableStmt *>(statement));
+      CheckAlterTable(reinterpret_cast<AlterTableStmt *>(statement), ddl);
+      break;
+    case T_CreateForeignTableStmt:
+      BeforeForeignChild(reinterpret_cast<CreateForeignTableStmt *>(statement)->base.inhRelations);
       break;
     case T_CreateTrigStmt: {
       const auto *trigger = reinterpret_cast<CreateTrigStmt *>(statement);
@@ -204,9 +167,13 @@ void ProcessStreamUtility(UtilityCall *call) {
   // Without the extension in this database there is nothing to look after, and statements of a failed transaction
   // (ROLLBACK) must not look into catalogs.
   const bool watched = IsTransactionState() && OidIsValid(CatalogRelationId("pgs_stream"));
-  if (watched) CheckStatement(statement);
+  SourceDdl ddl = {};
+  if (watched) CheckStatement(statement, &ddl);
   HandOn(call);
-  if (watched && IsTransactionState()) DetachUnusedSources();
+  if (!watched || !IsTransactionState()) return;
+  AfterTreeChange(&ddl);
+  AdoptNewTables();
+  DetachUnusedSources();
 }
 
 void UtilityHook(PlannedStmt *planned, const char *text, bool read_only_tree, ProcessUtilityContext context,
@@ -223,6 +190,7 @@ void UtilityHook(PlannedStmt *planned, const char *text, bool read_only_tree, Pr
 void InitUtility() {
   previous_utility = ProcessUtility_hook;
   ProcessUtility_hook = UtilityHook;
+  InitSourceDdl();
 }
 
 }  // namespace pgstream

@@ -3,13 +3,17 @@
 // Promises: two sessions may attach to the same sources at once; a session that relies on a capture which is there already
 // is not overtaken by one that removes it: both hold a lock on the log as an object, shared by those who attach and
 // exclusive to the one who removes. Refuses: to judge whether the user may attach: that is api's.
+#include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
 #include "capture/log_object.hpp"
-#include "capture/open_statements.hpp"
 #include "capture/log_writer.hpp"
+#include "capture/open_statements.hpp"
+#include "capture/row_batch.hpp"
 #include "capture/source_capture.hpp"
 #include "capture/source_lock.hpp"
 #include "pg/catalog.hpp"
+#include "pg/rebuild.hpp"
+#include "pg/source_use.hpp"
 
 extern "C" {
 #include "access/reloptions.h"
@@ -37,16 +41,51 @@ bool SegmentsExist(const LogEntry *entry) {
   return true;
 }
 
-// Whether these columns are captured now, by what is committed or our own. Fills entry when there is a log.
+// Whether these columns are captured now, by what is committed or our own, and by the right triggers. Fills entry when
+// there is a log.
 bool Suffices(Oid source, const Bitmapset *columns, LogEntry *entry, bool *has_log) {
   AcceptInvalidationMessages();
   *has_log = ReadLogEntry(source, entry) && SegmentsExist(entry);
   if (!*has_log || entry->captured_by == 0 || !bms_is_subset(columns, entry->columns)) return false;
-  bool enabled;
-  Relation rel = table_open(source, AccessShareLock);
-  const bool complete = PresentCaptureTriggers(rel, &enabled) == (1u << kCaptureTriggers) - 1;
+  const CaptureShape shape = ShapeOf(source);
+  List *tables;
+  return TriggersAreComplete(source, &shape) && TriggersBeyond(source, &shape, &tables) == NIL;
+}
+
+// Locks what attaching needs: it waits out writers of everything through which the source's rows are written, and of what
+// was part of its tree before, where triggers must go. Returns the shape, which then cannot change.
+CaptureShape LockShape(Oid source, List **unwanted) {
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    const CaptureShape shape = ShapeOf(source);
+    List *stale_tables;
+    (void)TriggersBeyond(source, &shape, &stale_tables);
+    // By OID, as other creators do; what has left the tree last.
+    List *relids = list_concat_copy(shape.passages, shape.holders);
+    list_sort(relids, list_oid_cmp);
+    relids = list_concat_unique_oid(relids, stale_tables);
+    auto *locks = static_cast<TableLock *>(palloc(sizeof(TableLock) * list_length(relids)));
+    for (int i = 0; i < list_length(relids); ++i) {
+      const Oid relid = list_nth_oid(relids, i);
+      locks[i] = {relid, list_member_oid(stale_tables, relid) ? AccessExclusiveLock : ShareRowExclusiveLock};
+    }
+    LockTablesPatiently(source, locks, list_length(relids));
+    AcceptInvalidationMessages();
+    const CaptureShape now = ShapeOf(source);
+    List *stale_now;
+    *unwanted = TriggersBeyond(source, &now, &stale_now);
+    if (SameShape(&shape, &now) && list_difference_oid(stale_now, stale_tables) == NIL) return now;
+  }
+}
+
+void CheckCapturable(Oid source) {
+  Relation rel = table_open(source, NoLock);
+  const char *const why = WhyNotCapturable(rel);
+  if (why != nullptr)
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("could not attach change capture to table \"%s\"", RelationGetRelationName(rel)),
+                    errdetail("Another transaction changed the table: %s.", why), errhint("Try again.")));
   table_close(rel, NoLock);
-  return complete;
 }
 
 Oid CreateSegment(Oid source, int number) {
@@ -79,37 +118,6 @@ Oid CreateSegment(Oid source, int number) {
   ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("pg_stream", false));
   recordDependencyOn(&log, &extension, DEPENDENCY_EXTENSION);
   return segment;
-}
-
-TriggerTransition *TransitionTable(const char *name, bool is_new) {
-  TriggerTransition *table = makeNode(TriggerTransition);
-  table->name = pstrdup(name);
-  table->isNew = is_new;
-  table->isTable = true;
-  return table;
-}
-
-void CreateCaptureTrigger(Oid source, const CaptureTrigger *wanted) {
-  CreateTrigStmt *statement = makeNode(CreateTrigStmt);
-  statement->trigname = pstrdup(wanted->name);
-  statement->funcname = list_make2(makeString(pstrdup(kSchema)), makeString(pstrdup("capture_changes")));
-  statement->row = wanted->row;
-  statement->timing = wanted->before ? TRIGGER_TYPE_BEFORE : TRIGGER_TYPE_AFTER;
-  statement->events = wanted->events;
-  if (wanted->old_table) statement->transitionRels = lappend(statement->transitionRels, TransitionTable("old_rows", false));
-  if (wanted->new_table) statement->transitionRels = lappend(statement->transitionRels, TransitionTable("new_rows", true));
-  // Internal: not dumped, and no privilege on the source is asked for.
-  CreateTriggerFiringOn(statement, nullptr, source, InvalidOid, InvalidOid, InvalidOid, CaptureFunction(), InvalidOid,
-                        nullptr, true, false, wanted->enabled);
-}
-
-void CreateMissingTriggers(Oid source) {
-  Relation rel = table_open(source, NoLock);
-  bool enabled;
-  const uint32 present = PresentCaptureTriggers(rel, &enabled);
-  table_close(rel, NoLock);
-  for (int i = 0; i < kCaptureTriggers; ++i)
-    if ((present & 1u << i) == 0) CreateCaptureTrigger(source, &kCaptureTrigger[i]);
 }
 
 Datum ColumnArray(const Bitmapset *columns) {
@@ -155,16 +163,21 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
     LockSegments(&entry, AccessShareLock);
     return false;
   }
-  LockSourcePatiently(source, ShareRowExclusiveLock);
+  List *unwanted;
+  const CaptureShape shape = LockShape(source, &unwanted);
   if (Suffices(source, columns, &entry, &has_log)) {
     LockSegments(&entry, AccessShareLock);
     return false;
   }
+  CheckCapturable(source);
+  // Who read the log while triggers were missing, or wrote too much, must not go on from there.
+  if (has_log && (unwanted != NIL || !TriggersAreComplete(source, &shape))) MarkForRebuild(source);
   if (!has_log) {
     entry.columns = nullptr;
     for (int i = 0; i < kLogSegments; ++i) entry.segments[i] = CreateSegment(source, i);
   }
-  CreateMissingTriggers(source);
+  DropTriggers(unwanted);
+  CreateMissingTriggers(source, &shape);
   entry.columns = bms_union(entry.columns, columns);
   entry.captured_by = U64FromFullTransactionId(GetTopFullTransactionId());
   WriteLogEntry(source, &entry);
@@ -174,39 +187,29 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
   return true;
 }
 
-// Locks everything that removal touches, without queueing. Locks already taken stay if a later one is not free.
-static bool LockForRemoval(Oid source, const LogEntry *entry) {
-  if (!TryLockRelation(source, AccessExclusiveLock, kDetachTryMs)) return false;
+// Locks everything that removal touches, without queueing. Segments already locked stay if a later one is not free.
+static bool LockForRemoval(const List *tables, const LogEntry *entry) {
+  if (!TryLockTables(tables, AccessExclusiveLock, kDetachTryMs)) return false;
   for (int i = 0; i < kLogSegments; ++i)
     if (!TryLockRelation(entry->segments[i], AccessExclusiveLock, kDetachTryMs)) return false;
   return true;
 }
 
-// Neither an open query of this session nor a pending trigger event needs the source as it is.
-static bool NotInUseHere(Oid source) {
-  Relation rel = table_open(source, NoLock);
-  const bool in_use = rel->rd_refcnt != 1 || AfterTriggerPendingOnRel(source);
-  table_close(rel, NoLock);
+// Neither an open query of this session nor a pending trigger event needs the tables as they are.
+static bool NotInUseHere(const List *tables) {
+  ListCell *cell;
+  bool in_use = false;
+  foreach (cell, tables) {
+    Relation rel = try_relation_open(lfirst_oid(cell), NoLock);
+    if (rel == nullptr) continue;
+    in_use |= rel->rd_refcnt != 1 || AfterTriggerPendingOnRel(lfirst_oid(cell));
+    relation_close(rel, NoLock);
+  }
   return !in_use;
 }
 
-static void AddTriggers(Oid source, ObjectAddresses *objects) {
-  Relation rel = table_open(source, NoLock);
-  const Oid function = CaptureFunction();
-  for (int i = 0; rel->trigdesc != nullptr && i < rel->trigdesc->numtriggers; ++i) {
-    const Trigger *trigger = &rel->trigdesc->triggers[i];
-    if (trigger->tgfoid != function || !trigger->tgisinternal) continue;
-    ObjectAddress address;
-    ObjectAddressSet(address, TriggerRelationId, trigger->tgoid);
-    add_exact_object_address(&address, objects);
-  }
-  table_close(rel, NoLock);
-}
-
-// Removes the log, and the triggers of a source that is still there.
-static void RemoveCapture(Oid source, const LogEntry *entry, bool source_exists) {
+static void RemoveLog(Oid source, const LogEntry *entry) {
   ObjectAddresses *objects = new_object_addresses();
-  if (source_exists) AddTriggers(source, objects);
   for (int i = 0; i < kLogSegments; ++i) {
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry->segments[i]))) continue;
     ObjectAddress address;
@@ -226,20 +229,24 @@ void DetachCaptureIfUnused(Oid source) {
   if (!TryLockLogObject(source, AccessExclusiveLock, kDetachTryMs)) return;
   LogEntry entry;
   if (ConsumersOf(source) != NIL || !ReadLogEntry(source, &entry)) return;
-  if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source))) {
-    // The source went, and its triggers with it; nobody can be reading the log.
-    RemoveCapture(source, &entry, false);
-    CommandCounterIncrement();
-    return;
-  }
-  if (LockForRemoval(source, &entry) && NotInUseHere(source)) {
-    RemoveCapture(source, &entry, true);
+  // When the source went, so did its own triggers; those at its relatives remain.
+  const bool exists = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source));
+  List *tables;
+  List *triggers = TriggersBeyond(source, nullptr, &tables);
+  if (exists) tables = list_append_unique_oid(tables, source);
+  list_sort(tables, list_oid_cmp);
+  if (LockForRemoval(tables, &entry) && NotInUseHere(tables)) {
+    DropTriggers(triggers);
+    RemoveLog(source, &entry);
+  } else if (!exists) {
+    // Nobody can be reading the log. What triggers remain at busy relatives find none, and write nothing.
+    RemoveLog(source, &entry);
   } else if (entry.captured_by != 0) {
     // Writers stop writing; who attaches again waits for open ones, as for a new capture.
     entry.captured_by = 0;
     WriteLogEntry(source, &entry);
   }
-  CacheInvalidateRelcacheByRelid(source);
+  if (exists) CacheInvalidateRelcacheByRelid(source);
   CommandCounterIncrement();
 }
 
@@ -247,6 +254,7 @@ void InitCapture() {
   InitSourceLock();
   InitSourceCapture();
   InitOpenStatements();
+  InitRowBatch();
   InitLogWriter();
   InitReclaim();
 }

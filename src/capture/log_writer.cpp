@@ -31,13 +31,13 @@ void SetWritingSegment(Oid source, int segment) {
   if (hints != nullptr) pg_atomic_write_u32(&hints[source % kHintSlots], static_cast<uint32>(segment));
 }
 
-Relation OpenLogForWriting(const SourceCapture *capture) {
-  const int first = WritingSegment(capture->relid);
+Relation OpenLogForWriting(Oid source, const Oid *segments) {
+  const int first = WritingSegment(source);
   for (int i = 0; i < kLogSegments; ++i) {
-    const Oid segment = capture->segments[(first + i) % kLogSegments];
+    const Oid segment = segments[(first + i) % kLogSegments];
     if (ConditionalLockRelationOid(segment, RowExclusiveLock)) return table_open(segment, NoLock);
   }
-  return table_open(capture->segments[first], RowExclusiveLock);
+  return table_open(segments[first], RowExclusiveLock);
 }
 
 void AppendLogRecord(Relation log, char kind, bytea *batch, bytea *large) {

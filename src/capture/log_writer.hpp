@@ -5,7 +5,6 @@
 #pragma once
 
 #include "capture/change_log.hpp"
-#include "capture/source_capture.hpp"
 
 namespace pgstream {
 
@@ -15,8 +14,8 @@ inline constexpr Size kBatchCapacity =
 // Batches beyond this are not stored; the record says "recompute" instead.
 inline constexpr Size kLargestBatch = MaxAllocSize / 8 * 7;
 
-// Locks (until the end of the transaction) and opens the segment that writers use now. Close with table_close(.., NoLock).
-Relation OpenLogForWriting(const SourceCapture *capture);
+// Locks (until the end of the transaction) and opens the one of a log's segments that writers use now. Close with table_close(.., NoLock).
+Relation OpenLogForWriting(Oid source, const Oid *segments);
 
 // Appends a record. Kind 'c': one of batch and large is given; kind 't': none.
 void AppendLogRecord(Relation log, char kind, bytea *batch, bytea *large);

@@ -90,6 +90,12 @@ void CloseStatement(Oid source) {
   }
 }
 
+bool StatementIsOpen(Oid source) {
+  for (const Interval *interval = intervals; interval != nullptr; interval = interval->next)
+    if (interval->source == source && interval->open) return true;
+  return false;
+}
+
 bool AnyMidStatement() { return intervals != nullptr; }
 
 bool IsMidStatement(Oid source, CommandId command) {

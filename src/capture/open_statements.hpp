@@ -17,6 +17,9 @@ namespace pgstream {
 void OpenStatement(Oid source);
 void CloseStatement(Oid source);
 
+// True while a statement on source runs, whose end will be told.
+bool StatementIsOpen(Oid source);
+
 // True when a snapshot of this transaction with this command id sees changes of source that it may not see in the log.
 bool IsMidStatement(Oid source, CommandId command);
 

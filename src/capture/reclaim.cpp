@@ -11,6 +11,7 @@
 #include "capture/log_object.hpp"
 #include "capture/log_scan.hpp"
 #include "capture/log_writer.hpp"
+#include "capture/source_capture.hpp"
 #include "core/frontier.hpp"
 #include "pg/catalog.hpp"
 

@@ -1,35 +1,16 @@
 // The per-backend cache of captures; see source_capture.hpp and change_log.hpp.
 #include "capture/source_capture.hpp"
 
+#include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
 #include "pg/catalog.hpp"
 #include "pg/source_use.hpp"
 
 namespace pgstream {
 
-// The names sort before those of lower-case letters: what a user's own AFTER statement trigger reads of a stream table is
-// then already in the log. The transition tables' names are seen by nobody.
-const CaptureTrigger kCaptureTrigger[kCaptureTriggers] = {
-    {"0_pgstream_capture_begin", false, true,
-     TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ON_ORIGIN, false,
-     false},
-    {"0_pgstream_capture_insert", false, false, TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ON_ORIGIN, false, true},
-    {"0_pgstream_capture_update", false, false, TRIGGER_TYPE_UPDATE, TRIGGER_FIRES_ON_ORIGIN, true, true},
-    {"0_pgstream_capture_delete", false, false, TRIGGER_TYPE_DELETE, TRIGGER_FIRES_ON_ORIGIN, true, false},
-    {"0_pgstream_capture_truncate", false, false, TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
-    {"0_pgstream_capture_replica", true, false, TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE,
-     TRIGGER_FIRES_ON_REPLICA, false, false},
-};
-
 static HTAB *captures = nullptr;
-
-Oid CaptureFunction() {
-  const Oid schema = get_namespace_oid(kSchema, true);
-  if (!OidIsValid(schema)) return InvalidOid;
-  oidvector *no_arguments = buildoidvector(nullptr, 0);
-  return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("capture_changes"),
-                         PointerGetDatum(no_arguments), ObjectIdGetDatum(schema));
-}
+static uint64 generations = 0;
+static uint64 invalidations = 0;
 
 bool ReadLogEntry(Oid source, LogEntry *entry) {
   CatalogScan scan;
@@ -55,102 +36,127 @@ bool ReadLogEntry(Oid source, LogEntry *entry) {
   return found;
 }
 
-uint32 PresentCaptureTriggers(Relation source, bool *enabled) {
-  uint32 present = 0;
-  *enabled = true;
-  const TriggerDesc *triggers = source->trigdesc;
-  const Oid function = CaptureFunction();
-  if (triggers == nullptr || !OidIsValid(function)) return 0;
-  for (int i = 0; i < triggers->numtriggers; ++i) {
-    const Trigger *trigger = &triggers->triggers[i];
-    if (trigger->tgfoid != function || !trigger->tgisinternal) continue;
-    for (int k = 0; k < kCaptureTriggers; ++k) {
-      const CaptureTrigger *wanted = &kCaptureTrigger[k];
-      const int16 type =
-          wanted->events | (wanted->row ? TRIGGER_TYPE_ROW : 0) | (wanted->before ? TRIGGER_TYPE_BEFORE : 0);
-      if (trigger->tgtype != type) continue;
-      present |= 1u << k;
-      if (trigger->tgenabled != wanted->enabled) *enabled = false;
-    }
+// Where a column of the source is among the table's. The source may be another relation, which is not locked: whoever
+// changes its columns changes those of its members too, and needs their locks. Invalid when the source has no such column
+// (any more), *missing when the table has none.
+static AttrNumber ColumnInTable(Relation table, Oid source, AttrNumber attnum, bool *missing) {
+  if (RelationGetRelid(table) == source) {
+    const TupleDesc live = RelationGetDescr(table);
+    return attnum > live->natts || TupleDescAttr(live, attnum - 1)->attisdropped ? InvalidAttrNumber : attnum;
   }
-  return present;
+  char *name = get_attname(source, attnum, true);
+  if (name == nullptr) return InvalidAttrNumber;
+  const AttrNumber found = get_attnum(RelationGetRelid(table), name);
+  if (found == InvalidAttrNumber) *missing = true;
+  return found;
 }
 
 // Reads everything anew into an entry whose context is empty.
-static void FillCapture(SourceCapture *capture, Relation source) {
-  bool enabled;
-  const uint32 present = PresentCaptureTriggers(source, &enabled);
-  capture->intact = present == (1u << kCaptureTriggers) - 1 && enabled && WhyNotCapturable(source) == nullptr;
-
-  LogEntry entry;
-  capture->logged = ReadLogEntry(capture->relid, &entry) && entry.captured_by != 0;
+static void FillCapture(SourceCapture *capture, Relation table) {
+  capture->generation = ++generations;
+  capture->intact_known = false;
+  capture->nrelatives = 0;
+  capture->relatives = nullptr;
   capture->ncolumns = 0;
   capture->highest = 0;
   capture->old_slot = capture->new_slot = nullptr;
-  if (!capture->logged) {
-    capture->intact = false;
-    return;
-  }
+  LogEntry entry;
+  capture->logged = ReadLogEntry(capture->key.source, &entry) && entry.captured_by != 0;
+  if (!capture->logged) return;
   memcpy(capture->segments, entry.segments, sizeof(capture->segments));
-  const TupleDesc live = RelationGetDescr(source);
+  const TupleDesc live = RelationGetDescr(table);
   const int most = bms_num_members(entry.columns);
   capture->columns = static_cast<CapturedColumn *>(MemoryContextAlloc(capture->context, sizeof(CapturedColumn) * (most + 1)));
-  capture->layouts = static_cast<ColumnLayout *>(MemoryContextAlloc(capture->context, sizeof(ColumnLayout) * (most + 1)));
+  capture->layouts = static_cast<ColumnLayout *>(MemoryContextAllocZero(capture->context, sizeof(ColumnLayout) * (most + 1)));
+  bool missing = false;
   for (int attnum = -1; (attnum = bms_next_member(entry.columns, attnum)) >= 0;) {
-    if (attnum < 1 || attnum > live->natts) continue;
-    const Form_pg_attribute attribute = TupleDescAttr(live, attnum - 1);
-    if (attribute->attisdropped) continue;
-    CapturedColumn *column = &capture->columns[capture->ncolumns];
-    column->attnum = static_cast<AttrNumber>(attnum);
-    column->attlen = attribute->attlen;
-    column->byval = attribute->attbyval;
+    if (attnum < 1) continue;
+    const AttrNumber mine = ColumnInTable(table, capture->key.source, static_cast<AttrNumber>(attnum), &missing);
+    if (mine == InvalidAttrNumber) continue;
+    const Form_pg_attribute attribute = TupleDescAttr(live, mine - 1);
+    capture->columns[capture->ncolumns] = {mine, attribute->attlen, attribute->attbyval};
     capture->layouts[capture->ncolumns] = {static_cast<int16>(attnum), attribute->attlen};
-    capture->highest = static_cast<AttrNumber>(attnum);
+    capture->highest = Max(capture->highest, mine);
     capture->ncolumns++;
   }
+  // A table that no longer has the source's columns left its tree; stream tables over that await their rebuild.
+  if (missing) capture->logged = false;
   const MemoryContext saved = MemoryContextSwitchTo(capture->context);
   capture->descriptor = CreateTupleDescCopyConstr(live);  // with the constraints: missing values count
   MemoryContextSwitchTo(saved);
 }
 
-SourceCapture *LookupSourceCapture(Relation source) {
-  const Oid relid = RelationGetRelid(source);
+// Runs fill, which reads catalogs, with what it allocates in the current context going away.
+template <class F>
+static void InScratch(F &&fill) {
+  MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_stream source capture scratch", ALLOCSET_SMALL_SIZES);
+  const MemoryContext saved = MemoryContextSwitchTo(scratch);
+  fill();
+  MemoryContextSwitchTo(saved);
+  MemoryContextDelete(scratch);
+}
+
+SourceCapture *LookupSourceCapture(Relation table, Oid source) {
+  const CaptureKey key = {RelationGetRelid(table), source};
   bool found;
-  SourceCapture *capture = static_cast<SourceCapture *>(hash_search(captures, &relid, HASH_ENTER, &found));
+  SourceCapture *capture = static_cast<SourceCapture *>(hash_search(captures, &key, HASH_ENTER, &found));
   if (found && capture->valid) return capture;
   if (!found) {
     capture->valid = false;
+    capture->nrelatives = 0;
     capture->context = nullptr;
     capture->context = AllocSetContextCreate(CacheMemoryContext, "pg_stream source capture", ALLOCSET_SMALL_SIZES);
   }
   capture->valid = false;
+  capture->nrelatives = 0;
   MemoryContextReset(capture->context);
   // Valid only once complete, and only if no invalidation arrived while we read.
   capture->stale = false;
-  MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_stream source capture scratch", ALLOCSET_SMALL_SIZES);
-  const MemoryContext saved = MemoryContextSwitchTo(scratch);
-  FillCapture(capture, source);
-  MemoryContextSwitchTo(saved);
-  MemoryContextDelete(scratch);
+  InScratch([&] { FillCapture(capture, table); });
   capture->valid = !capture->stale;
   return capture;
 }
 
-bool CaptureIsIntact(Relation source) { return LookupSourceCapture(source)->intact; }
+static void NoteRelatives(SourceCapture *capture, const CaptureShape *shape) {
+  List *relatives = list_concat_copy(shape->holders, shape->passages);
+  list_sort(relatives, list_oid_cmp);
+  Oid *oids = static_cast<Oid *>(MemoryContextAlloc(capture->context, sizeof(Oid) * (list_length(relatives) + 1)));
+  int count = 0;
+  ListCell *cell;
+  foreach (cell, relatives) oids[count++] = lfirst_oid(cell);
+  capture->relatives = oids;
+  capture->nrelatives = count;
+}
+
+bool CaptureIsIntact(Relation source) {
+  SourceCapture *capture = LookupSourceCapture(source, RelationGetRelid(source));
+  if (!capture->logged) return false;
+  if (capture->intact_known) return capture->intact;
+  const uint64 before = invalidations;
+  InScratch([&] {
+    const CaptureShape shape = ShapeOf(capture->key.source);
+    NoteRelatives(capture, &shape);
+    capture->intact = WhyNotCapturable(source) == nullptr && TriggersAreComplete(capture->key.source, &shape);
+  });
+  capture->intact_known = before == invalidations;
+  return capture->intact;
+}
+
+static int CompareOids(const void *a, const void *b) {
+  const Oid x = *static_cast<const Oid *>(a), y = *static_cast<const Oid *>(b);
+  return x < y ? -1 : x > y ? 1 : 0;
+}
 
 // Only marks: the entry may be in use further up the stack.
 static void ForgetCapture(Datum, Oid relid) {
-  if (OidIsValid(relid)) {
-    SourceCapture *capture = static_cast<SourceCapture *>(hash_search(captures, &relid, HASH_FIND, nullptr));
-    if (capture != nullptr) {
-      capture->valid = false;
-      capture->stale = true;
-    }
-    return;
-  }
   HASH_SEQ_STATUS status;
+  ++invalidations;
   hash_seq_init(&status, captures);
   while (SourceCapture *capture = static_cast<SourceCapture *>(hash_seq_search(&status))) {
+    if (OidIsValid(relid) && capture->key.table != relid && capture->key.source != relid &&
+        (capture->nrelatives == 0 ||
+         bsearch(&relid, capture->relatives, capture->nrelatives, sizeof(Oid), CompareOids) == nullptr))
+      continue;
     capture->valid = false;
     capture->stale = true;
   }
@@ -158,7 +164,7 @@ static void ForgetCapture(Datum, Oid relid) {
 
 void InitSourceCapture() {
   HASHCTL control = {};
-  control.keysize = sizeof(Oid);
+  control.keysize = sizeof(CaptureKey);
   control.entrysize = sizeof(SourceCapture);
   captures = hash_create("pg_stream source captures", 64, &control, HASH_ELEM | HASH_BLOBS);
   CacheRegisterRelcacheCallback(ForgetCapture, Datum(0));

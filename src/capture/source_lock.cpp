@@ -24,6 +24,15 @@ static void Pause(int milliseconds) {
   CHECK_FOR_INTERRUPTS();
 }
 
+bool TryLockTables(const List *relids, LOCKMODE mode, int milliseconds) {
+  for (int i = 0; i < list_length(relids); ++i) {
+    if (TryLockRelation(list_nth_oid(relids, i), mode, milliseconds)) continue;
+    while (--i >= 0) UnlockRelationOid(list_nth_oid(relids, i), mode);
+    return false;
+  }
+  return true;
+}
+
 bool TryLockRelation(Oid relid, LOCKMODE mode, int milliseconds) {
   for (int waited = 0;; waited += kPauseMs) {
     if (ConditionalLockRelationOid(relid, mode)) return true;
@@ -40,14 +49,19 @@ bool TryLockLogObject(Oid source, LOCKMODE mode, int milliseconds) {
   }
 }
 
+// For the current GUC nest level.
+static void SetLockTimeout(int milliseconds) {
+  char text[16];
+  snprintf(text, sizeof(text), "%d", milliseconds);
+  (void)set_config_option("lock_timeout", text, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 // Runs wait under a lock_timeout, in a subtransaction. False when it timed out; other errors are raised.
 template <class F>
 static bool WaitWithTimeout(int milliseconds, F &&wait) {
   ErrorData *error = Attempt([&] {
     const int level = NewGUCNestLevel();
-    char text[16];
-    snprintf(text, sizeof(text), "%d", milliseconds);
-    (void)set_config_option("lock_timeout", text, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    SetLockTimeout(milliseconds);
     wait();
     AtEOXact_GUC(true, level);
   });
@@ -57,26 +71,51 @@ static bool WaitWithTimeout(int milliseconds, F &&wait) {
   return false;
 }
 
-void LockSourcePatiently(Oid source, LOCKMODE mode) {
-  if (ConditionalLockRelationOid(source, mode)) return;
+// Locks all of them or none, without waiting. Returns the one that was not free, nullptr when all are locked.
+static const TableLock *LockAllAtOnce(const TableLock *tables, int ntables) {
+  for (int i = 0; i < ntables; ++i) {
+    if (ConditionalLockRelationOid(tables[i].relid, tables[i].mode)) continue;
+    for (int j = 0; j < i; ++j) UnlockRelationOid(tables[j].relid, tables[j].mode);
+    return &tables[i];
+  }
+  return nullptr;
+}
+
+static int MillisecondsLeft(TimestampTz deadline) {
+  return static_cast<int>(Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX / 2));
+}
+
+void LockTablesPatiently(Oid source, const TableLock *tables, int ntables) {
+  const TableLock *busy = LockAllAtOnce(tables, ntables);
+  if (busy == nullptr) return;
   const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), attach_timeout_ms);
   int queue_ms = kFirstQueueMs;
   for (;;) {
-    const long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+    const int left = MillisecondsLeft(deadline);
     if (left <= 0) break;
     // Wait out those who hold the lock now, as CREATE INDEX CONCURRENTLY does: nobody queues behind us, and the deadlock
-    // detector and pg_blocking_pids see whom we wait for.
+    // detector and pg_blocking_pids see whom we wait for. Nothing is held meanwhile: a writer of one table of a tree that goes
+    // on to another must not meet us there.
     LOCKTAG tag;
-    SET_LOCKTAG_RELATION(tag, MyDatabaseId, source);
-    const bool waited_out = WaitWithTimeout(static_cast<int>(left), [&] {
+    SET_LOCKTAG_RELATION(tag, MyDatabaseId, busy->relid);
+    const bool waited_out = WaitWithTimeout(left, [&] {
       int count;
-      VirtualTransactionId *holders = GetLockConflicts(&tag, mode, &count);
+      VirtualTransactionId *holders = GetLockConflicts(&tag, busy->mode, &count);
       for (int i = 0; i < count; ++i) (void)VirtualXactLock(holders[i], true);
     });
     if (!waited_out) break;
-    if (ConditionalLockRelationOid(source, mode)) return;
+    busy = LockAllAtOnce(tables, ntables);
+    if (busy == nullptr) return;
     // Writers follow each other without a gap: queue, for a moment that they can bear.
-    if (WaitWithTimeout(queue_ms, [&] { LockRelationOid(source, mode); })) return;
+    const TimestampTz patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), queue_ms);
+    if (WaitWithTimeout(queue_ms, [&] {
+          for (int i = 0; i < ntables; ++i) {
+            if (ConditionalLockRelationOid(tables[i].relid, tables[i].mode)) continue;
+            SetLockTimeout(Max(MillisecondsLeft(patience), 1));
+            LockRelationOid(tables[i].relid, tables[i].mode);
+          }
+        }))
+      return;
     queue_ms = Min(queue_ms * 2, kLongestQueueMs);
     Pause(kPauseMs);
   }

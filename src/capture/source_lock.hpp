@@ -8,12 +8,20 @@
 
 namespace pgstream {
 
-// Locks a source, which the caller already holds some weaker lock on, until the end of the transaction. Raises 55P03 when
-// pgstream.attach_timeout passes first.
-void LockSourcePatiently(Oid source, LOCKMODE mode);
+struct TableLock {
+  Oid relid;
+  LOCKMODE mode;
+};
+
+// Locks a source and its relatives until the end of the transaction, all together: while it waits it holds none of these
+// locks, but for moments. Raises 55P03 when pgstream.attach_timeout passes first.
+void LockTablesPatiently(Oid source, const TableLock *tables, int ntables);
 
 // Tries for about `milliseconds` without ever queueing. False when the lock was not free in that time.
 bool TryLockRelation(Oid relid, LOCKMODE mode, int milliseconds);
+
+// Tries that for each of some relations. Locks all or none.
+bool TryLockTables(const List *relids, LOCKMODE mode, int milliseconds);
 
 void InitSourceLock();  // called once by InitCapture: the setting
 

@@ -84,7 +84,7 @@ const char *WhyNotOneTable(const Query *query) {
     return "it reads something other than a table";
   if (entry->relkind == RELKIND_VIEW)
     return "it reads a view";
-  if (entry->relkind != RELKIND_RELATION)
+  if (entry->relkind != RELKIND_RELATION && entry->relkind != RELKIND_PARTITIONED_TABLE)
     return "it reads something other than an ordinary table";
   return nullptr;
 }

@@ -6,13 +6,13 @@
 
 #include "pg/source_use.hpp"
 
+#include "pg/inheritance.hpp"
 #include "pg/stream.hpp"
 #include "pg/tree.hpp"
 
 extern "C" {
 #include "catalog/catalog.h"
 #include "catalog/pg_am_d.h"
-#include "catalog/pg_inherits.h"
 }
 
 namespace pgstream {
@@ -164,13 +164,14 @@ SourceUse *FindSources(const Query *query) {
   return use;
 }
 
-const char *WhyNotCapturable(Relation source) {
-  const Form_pg_class form = source->rd_rel;
+// What holds for every table whose rows a log is to have: for the source, and for each member of its tree.
+static const char *WhyNotLoggable(const FormData_pg_class *form) {
   switch (form->relkind) {
     case RELKIND_RELATION:
+      if (form->relam != HEAP_TABLE_AM_OID) return "its access method is not heap";
       break;
     case RELKIND_PARTITIONED_TABLE:
-      return "it is partitioned";
+      break;
     case RELKIND_FOREIGN_TABLE:
       return "it is a foreign table";
     case RELKIND_VIEW:
@@ -182,13 +183,34 @@ const char *WhyNotCapturable(Relation source) {
   }
   if (form->relpersistence == RELPERSISTENCE_TEMP) return "it is temporary";
   if (form->relpersistence != RELPERSISTENCE_PERMANENT) return "it is unlogged";
-  if (IsCatalogRelation(source) || IsToastRelation(source)) return "it is a system catalog";
-  if (form->relam != HEAP_TABLE_AM_OID) return "its access method is not heap";
-  if (form->relispartition) return "it is a partition";
-  if (form->relhassubclass) return "it has or had inheritance children";
-  if (has_superclass(RelationGetRelid(source))) return "it is an inheritance child";
-  if (form->relrowsecurity) return "it has row security";
   return nullptr;
+}
+
+static const char *WhyNotTreeCapturable(Oid root) {
+  bool detaching;
+  ListCell *cell;
+  List *const members = TreeMembers(root, &detaching);
+  if (detaching) return "a partition is being detached from it";
+  foreach (cell, members) {
+    const Oid member = lfirst_oid(cell);
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(member));
+    if (!HeapTupleIsValid(tuple)) return "a table is being dropped from its tree";
+    const FormData_pg_class *const form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+    const char *why = WhyNotLoggable(form);
+    if (why != nullptr && member != root) why = psprintf("of its child \"%s\": %s", NameStr(form->relname), why);
+    ReleaseSysCache(tuple);
+    if (why != nullptr) return why;
+  }
+  return nullptr;
+}
+
+const char *WhyNotCapturable(Relation source) {
+  const Form_pg_class form = source->rd_rel;
+  if (const char *const why = WhyNotLoggable(form)) return why;
+  if (IsCatalogRelation(source) || IsToastRelation(source)) return "it is a system catalog";
+  // Of the members of a tree only the one that the query names has a say.
+  if (form->relrowsecurity) return "it has row security";
+  return form->relhassubclass ? WhyNotTreeCapturable(RelationGetRelid(source)) : nullptr;
 }
 
 }  // namespace pgstream

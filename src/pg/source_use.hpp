@@ -20,8 +20,8 @@ struct SourceUse {
 // Analyses an analysed, not yet rewritten SELECT (left as it is). Takes AccessShareLock on all relations it names.
 SourceUse *FindSources(const Query *query);
 
-// Why changes of a relation cannot be captured by triggers (partitioned, foreign, a view, unlogged, a system catalog,
-// has children, row security, ...), as a phrase for explain_st; nullptr when they can.
+// Why changes of a relation, and of the tree under it, cannot be captured by triggers (a foreign or temporary table among
+// them, a view, unlogged, a system catalog, row security, ...), as a phrase for explain_st; nullptr when they can.
 const char *WhyNotCapturable(Relation source);
 
 }  // namespace pgstream

@@ -4,6 +4,7 @@
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
+#include "pg/inheritance.hpp"
 #include "pg/key_index.hpp"
 
 extern "C" {
@@ -72,8 +73,20 @@ bool IsPopulated(const Stream *stream) {
   return populated;
 }
 
+// The log counts for a stream table that is registered for it, and for no other: it may have begun after its base was made.
 void LoadSource(StreamSource *source, Oid stream_relid) {
   CatalogScan scan;
+  bool registered = false;
+  if (BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_source_idx", pgs_dependency::source_relid,
+                       source->relid, nullptr, AccessShareLock)) {
+    while (HeapTuple tuple = NextCatalogTuple(&scan)) {
+      if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::relid, nullptr)) != stream_relid) continue;
+      source->log_start = DatumGetInt64(CatalogColumn(&scan, tuple, pgs_dependency::log_start, nullptr));
+      registered = true;
+    }
+    EndCatalogScan(&scan);
+  }
+  if (!registered) return;
   if (BeginCatalogScan(&scan, "pgs_log", "pgs_log_pkey", pgs_log::source_relid, source->relid, nullptr,
                        AccessShareLock)) {
     if (HeapTuple tuple = NextCatalogTuple(&scan)) {
@@ -86,13 +99,6 @@ void LoadSource(StreamSource *source, Oid stream_relid) {
     }
     EndCatalogScan(&scan);
   }
-  if (BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_source_idx", pgs_dependency::source_relid,
-                       source->relid, nullptr, AccessShareLock)) {
-    while (HeapTuple tuple = NextCatalogTuple(&scan))
-      if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::relid, nullptr)) == stream_relid)
-        source->log_start = DatumGetInt64(CatalogColumn(&scan, tuple, pgs_dependency::log_start, nullptr));
-    EndCatalogScan(&scan);
-  }
 }
 
 bool CollectRelations(Node *node, void *argument) {
@@ -102,7 +108,10 @@ bool CollectRelations(Node *node, void *argument) {
     ListCell *cell;
     foreach (cell, reinterpret_cast<Query *>(node)->rtable) {
       const RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
-      if (OidIsValid(rte->relid)) *relids = list_append_unique_oid(*relids, rte->relid);
+      if (!OidIsValid(rte->relid)) continue;
+      *relids = list_append_unique_oid(*relids, rte->relid);
+      // As the server locks them for the query itself.
+      if (rte->rtekind == RTE_RELATION && rte->inh) *relids = list_concat_unique_oid(*relids, TreeMembers(rte->relid, nullptr));
     }
     return compat::WalkQuery(reinterpret_cast<Query *>(node), CollectRelations, relids, 0);
   }

@@ -17,7 +17,7 @@ inline constexpr const char *kAccessMethod = "pgstream";
 
 enum class RefreshMode { Differential, Full };
 
-// A captured source. log_start: the fold number a frontier must have reached for the log to be complete for it.
+// A captured source; segments are 0 where the stream table is not registered for its log. log_start: the fold number a frontier must have reached for the log to be complete for it.
 struct StreamSource {
   Oid relid;
   Oid segments[kLogSegments];

@@ -4,12 +4,14 @@
 #include "capture/change_log.hpp"
 #include "capture/frontier.hpp"
 #include "capture/open_statements.hpp"
+#include "capture/registration.hpp"
 #include "delta/evaluate.hpp"
 #include "delta/hidden_state.hpp"
 #include "delta/overlay_build.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/raw_scan.hpp"
+#include "pg/rebuild.hpp"
 #include "refresh/base_writer.hpp"
 
 namespace pgstream {
@@ -144,6 +146,19 @@ bool TruncatedBeyondSnapshot(const Stream *stream, Snapshot snapshot) {
   return search.found;
 }
 
+// Puts the capture of the sources in order where the base is to be rebuilt anyway, or where it is not as it must be, in which
+// case the base is rebuilt: changes may be missing in the log.
+const Stream *RepairCapture(const Stream *stream) {
+  if (stream->mode == RefreshMode::Full || !stream->enrolled || (stream->populated && SourcesAreCaptured(stream)))
+    return stream;
+  const Oid relid = stream->relid;
+  const int32 version = stream->version;
+  if (RegisterSources(relid, stream->plan) && LookupStream(relid)->version == version) RaiseVersion(relid);
+  InvalidateStream(relid);
+  CommandCounterIncrement();
+  return LookupStream(relid);
+}
+
 }  // namespace
 
 FoldResult RefreshStream(Oid relid) {
@@ -155,6 +170,7 @@ FoldResult RefreshStream(Oid relid) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream table", RelationGetRelationName(rel))));
   ListCell *cell;
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
+  stream = RepairCapture(LookupStream(relid));
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
   for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
   stream = LookupStream(relid);

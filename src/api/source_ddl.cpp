@@ -1,0 +1,252 @@
+// Changes of trees; see source_ddl.hpp.
+//
+// A stream table is concerned when its source is the changed table or inherits from it or is inherited by it. The marks are
+// made before the command, as parts of it may be committed before it ends, and again after it for stream tables whose
+// creators it had to wait for.
+#include "api/source_ddl.hpp"
+
+#include "capture/capture_triggers.hpp"
+#include "capture/log_object.hpp"
+#include "capture/source_capture.hpp"
+#include "pg/catalog.hpp"
+#include "pg/inheritance.hpp"
+#include "pg/rebuild.hpp"
+#include "pg/source_use.hpp"
+#include "pg/stream.hpp"
+
+namespace pgstream {
+
+namespace {
+
+object_access_hook_type previous_object_access = nullptr;
+List *new_tables = NIL;  // OIDs, in TopMemoryContext, created since the last look; a wrong or stale one is harmless
+
+// What leaves a source's rows and our triggers as they are.
+bool IsHarmless(AlterTableType type) {
+  switch (type) {
+    case AT_AddColumn:
+    case AT_ColumnDefault:
+    case AT_DropNotNull:
+    case AT_SetNotNull:
+    case AT_AddIndex:
+    case AT_AddConstraint:
+    case AT_AddIndexConstraint:
+    case AT_AlterConstraint:
+    case AT_ValidateConstraint:
+    case AT_DropConstraint:
+    case AT_DropColumn:  // a used one is refused by the rule's dependency
+    case AT_AlterColumnType:
+    case AT_DropExpression:
+    case AT_ChangeOwner:
+    case AT_SetTableSpace:
+    case AT_SetStatistics:
+    case AT_SetOptions:
+    case AT_ResetOptions:
+    case AT_SetStorage:
+    case AT_SetCompression:
+    case AT_ClusterOn:
+    case AT_DropCluster:
+    case AT_SetRelOptions:
+    case AT_ResetRelOptions:
+    case AT_ReplicaIdentity:
+      return true;
+    default:
+      return false;
+  }
+}
+
+List *AddTree(List *relids, Oid relid, bool descendants) {
+  if (!OidIsValid(relid)) return relids;
+  relids = list_concat_unique_oid(relids, AncestorsOf(relid));
+  return descendants ? list_concat_unique_oid(relids, TreeMembers(relid, nullptr)) : list_append_unique_oid(relids, relid);
+}
+
+// The stream tables that read anything related to these tables.
+List *StreamsConcerned(List *tables) {
+  List *relids = NIL, *streams = NIL;
+  ListCell *cell;
+  foreach (cell, tables) relids = AddTree(relids, lfirst_oid(cell), true);
+  foreach (cell, relids) streams = list_concat_unique_oid(streams, ConsumersOf(lfirst_oid(cell)));
+  list_sort(streams, list_oid_cmp);
+  return streams;
+}
+
+// Waits for creators who rely on the captures of a table and what it inherits from, and keeps others away: they hold no
+// lock that DETACH CONCURRENTLY would wait for before its first commit.
+void LockLogsAbove(Oid relid) {
+  List *relids = AddTree(NIL, relid, false);
+  list_sort(relids, list_oid_cmp);
+  ListCell *cell;
+  LogEntry entry;
+  foreach (cell, relids)
+    if (ReadLogEntry(lfirst_oid(cell), &entry)) LockLogObject(lfirst_oid(cell), AccessExclusiveLock);
+}
+
+bool HasForeignMember(Oid relid) {
+  ListCell *cell;
+  foreach (cell, TreeMembers(relid, nullptr))
+    if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE) return true;
+  return false;
+}
+
+// A statement that has to collect rows of a foreign table for transition tables fails.
+void DropTransitionTriggersAbove(Oid parent) {
+  List *relids = AddTree(NIL, parent, false);
+  list_sort(relids, list_oid_cmp);
+  ListCell *cell;
+  foreach (cell, relids) {
+    List *triggers = TransitionTriggersOf(lfirst_oid(cell));
+    if (triggers == NIL) continue;
+    LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
+    MarkForRebuild(lfirst_oid(cell));
+    DropTriggers(triggers);
+  }
+}
+
+// Captures a new table, which is empty, for a source among its ancestors; false when that does not do.
+bool AdoptFor(Oid source, Oid table) {
+  Relation rel = table_open(source, AccessShareLock);
+  const bool capturable = WhyNotCapturable(rel) == nullptr;
+  table_close(rel, NoLock);
+  if (!capturable) return false;
+  const CaptureShape shape = ShapeOf(source);
+  CaptureShape mine = {true, NIL, NIL};
+  if (!shape.by_row) return false;
+  if (list_member_oid(shape.holders, table))
+    mine.holders = list_make1_oid(table);
+  else if (list_member_oid(shape.passages, table))
+    mine.passages = list_make1_oid(table);
+  CreateMissingTriggers(source, &mine);
+  CommandCounterIncrement();
+  // With further parents of the new table, or a source that was alone before, there is more to do than may be done here.
+  return TriggersAreComplete(source, &shape);
+}
+
+void Adopt(Oid table) {
+  ListCell *cell;
+  foreach (cell, AncestorsOf(table)) {
+    const Oid source = lfirst_oid(cell);
+    List *streams = ConsumersOf(source);
+    if (streams == NIL) continue;
+    if (!AdoptFor(source, table)) MarkForRebuild(source);
+    ListCell *stream;
+    foreach (stream, streams) InvalidateStream(lfirst_oid(stream));
+  }
+}
+
+void NoteNewTable(Oid relid) {
+  const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
+  new_tables = lappend_oid(new_tables, relid);
+  MemoryContextSwitchTo(saved);
+}
+
+bool HoldsRows(char relkind) {
+  return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE || relkind == RELKIND_FOREIGN_TABLE;
+}
+
+void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *argument) {
+  if (previous_object_access != nullptr) previous_object_access(access, class_id, object_id, sub_id, argument);
+  if (class_id != RelationRelationId || sub_id != 0 || object_id < FirstNormalObjectId) return;
+  if (access == OAT_POST_CREATE) {
+    NoteNewTable(object_id);
+  } else if (access == OAT_DROP && HoldsRows(get_rel_relkind(object_id)) &&
+             OidIsValid(CatalogRelationId("pgs_dependency"))) {
+    // Its rows go without a trigger.
+    ListCell *cell;
+    foreach (cell, AncestorsOf(object_id)) MarkForRebuild(lfirst_oid(cell));
+  }
+}
+
+}  // namespace
+
+void BeforeTreeChange(Oid relid, Oid other, SourceDdl *ddl) {
+  ddl->tables = list_make1_oid(relid);
+  if (OidIsValid(other)) ddl->tables = lappend_oid(ddl->tables, other);
+  ddl->marked = StreamsConcerned(ddl->tables);
+  ListCell *cell;
+  foreach (cell, ddl->marked) RaiseVersion(lfirst_oid(cell));
+}
+
+void AfterTreeChange(const SourceDdl *ddl) {
+  if (ddl->tables == NIL) return;
+  CommandCounterIncrement();
+  AcceptInvalidationMessages();
+  ListCell *cell;
+  foreach (cell, StreamsConcerned(ddl->tables)) {
+    if (list_member_oid(ddl->marked, lfirst_oid(cell)))
+      InvalidateStream(lfirst_oid(cell));
+    else
+      RaiseVersion(lfirst_oid(cell));
+  }
+}
+
+void BeforeAlterTable(const AlterTableStmt *statement, SourceDdl *ddl) {
+  bool harmless = true;
+  const RangeVar *parent_name = nullptr, *child_name = nullptr;
+  bool gains = false;
+  ListCell *cell;
+  foreach (cell, statement->cmds) {
+    const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+    if (IsHarmless(command->subtype)) continue;
+    harmless = false;
+    switch (command->subtype) {
+      case AT_AttachPartition:
+        gains = true;
+        [[fallthrough]];
+      case AT_DetachPartition:
+      case AT_DetachPartitionFinalize:
+        child_name = reinterpret_cast<const PartitionCmd *>(command->def)->name;
+        break;
+      case AT_AddInherit:
+        gains = true;
+        [[fallthrough]];
+      case AT_DropInherit:
+        parent_name = reinterpret_cast<const RangeVar *>(command->def);
+        break;
+      default:
+        break;
+    }
+  }
+  if (harmless) return;
+  Oid relid = RangeVarGetRelid(statement->relation, NoLock, true);
+  // Who may not alter the table is about to be told so.
+  if (!OidIsValid(relid) || !compat::OwnsRelation(relid, GetUserId())) return;
+  const RangeVar *other_name = parent_name != nullptr ? parent_name : child_name;
+  const Oid other = other_name != nullptr ? RangeVarGetRelid(other_name, NoLock, true) : InvalidOid;
+  const Oid parent = parent_name != nullptr ? other : child_name != nullptr ? relid : InvalidOid;
+  if (OidIsValid(parent)) LockLogsAbove(parent);
+  relid = RangeVarGetRelid(statement->relation, AlterTableGetLockLevel(statement->cmds), true);
+  if (!OidIsValid(relid)) return;
+  const Oid child = parent_name != nullptr ? relid : other;
+  if (gains && OidIsValid(parent) && OidIsValid(child) && HasForeignMember(child)) DropTransitionTriggersAbove(parent);
+  BeforeTreeChange(relid, other, ddl);
+}
+
+void BeforeForeignChild(List *parents) {
+  ListCell *cell;
+  foreach (cell, parents) {
+    const Oid parent = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
+    if (OidIsValid(parent) && compat::OwnsRelation(parent, GetUserId())) DropTransitionTriggersAbove(parent);
+  }
+}
+
+void AdoptNewTables() {
+  while (new_tables != NIL) {
+    const Oid table = linitial_oid(new_tables);
+    new_tables = list_delete_first(new_tables);
+    if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)) || !HoldsRows(get_rel_relkind(table))) continue;
+    Relation rel = try_relation_open(table, NoLock);
+    if (rel == nullptr) continue;
+    // One that was not created by this transaction is left over from a command that failed.
+    const bool created_here = rel->rd_createSubid != InvalidSubTransactionId;
+    relation_close(rel, NoLock);
+    if (created_here) Adopt(table);
+  }
+}
+
+void InitSourceDdl() {
+  previous_object_access = object_access_hook;
+  object_access_hook = ObjectAccess;
+}
+
+}  // namespace pgstream

@@ -1,0 +1,105 @@
+// Rows of pgs_dependency; see registration.hpp.
+#include "capture/registration.hpp"
+
+#include "capture/change_log.hpp"
+#include "pg/catalog.hpp"
+#include "pg/rebuild.hpp"
+
+extern "C" {
+#include "utils/array.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+ArrayType *AttributeArray(const Bitmapset *columns) {
+  Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * Max(bms_num_members(columns), 1)));
+  int n = 0, column = -1;
+  while ((column = bms_next_member(columns, column)) >= 0) datums[n++] = Int16GetDatum(static_cast<int16>(column));
+  return construct_array(datums, n, INT2OID, sizeof(int16), true, TYPALIGN_SHORT);
+}
+
+void Register(Oid stream, Oid source, const Bitmapset *columns) {
+  Relation rel = table_open(CatalogRelationId("pgs_dependency"), RowExclusiveLock);
+  const Datum values[pgs_dependency::natts] = {ObjectIdGetDatum(stream), ObjectIdGetDatum(source),
+                                               PointerGetDatum(AttributeArray(columns)), Int64GetDatum(0)};
+  const bool nulls[pgs_dependency::natts] = {};
+  CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), const_cast<Datum *>(values), const_cast<bool *>(nulls)));
+  table_close(rel, NoLock);
+}
+
+// Removes the registration for sources that the plan does not capture (any more), and their capture if nobody else has it.
+bool Unregister(Oid stream, List *sources) {
+  List *gone = NIL;
+  CatalogScan scan;
+  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
+                        RowExclusiveLock))
+    return false;
+  while (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    const Oid source = DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr));
+    if (list_member_oid(sources, source)) continue;
+    CatalogTupleDelete(scan.rel, &tuple->t_self);
+    gone = lappend_oid(gone, source);
+  }
+  EndCatalogScan(&scan);
+  list_sort(gone, list_oid_cmp);
+  ListCell *cell;
+  foreach (cell, gone) DetachCaptureIfUnused(lfirst_oid(cell));
+  return gone != NIL;
+}
+
+}  // namespace
+
+List *RegisteredSources(Oid stream) {
+  CatalogScan scan;
+  List *sources = NIL;
+  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
+                        AccessShareLock))
+    return NIL;
+  while (HeapTuple tuple = NextCatalogTuple(&scan))
+    sources = lappend_oid(sources, DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr)));
+  EndCatalogScan(&scan);
+  list_sort(sources, list_oid_cmp);
+  return sources;
+}
+
+bool RegisterSources(Oid stream, const DeltaPlan *plan) {
+  List *registered = RegisteredSources(stream);
+  List *sources = NIL;
+  bool changed = false;
+  for (int i = 0; i < plan->nsources; ++i) sources = lappend_oid(sources, plan->sources[i]);
+  list_sort(sources, list_oid_cmp);
+  ListCell *cell;
+  // In OID order, so that two creators cannot deadlock.
+  foreach (cell, sources) {
+    const Oid source = lfirst_oid(cell);
+    int number = 0;
+    while (plan->sources[number] != source) ++number;
+    changed |= AttachCapture(source, plan->columns[number]);
+    if (!list_member_oid(registered, source)) {
+      Register(stream, source, plan->columns[number]);
+      changed = true;
+    }
+    CommandCounterIncrement();
+    CacheInvalidateRelcacheByRelid(source);
+  }
+  changed |= Unregister(stream, sources);
+  return changed;
+}
+
+bool SourcesAreCaptured(const Stream *stream) {
+  if (list_length(RegisteredSources(stream->relid)) != stream->nsources) return false;
+  for (int i = 0; i < stream->nsources; ++i) {
+    const StreamSource *source = &stream->sources[i];
+    if (!OidIsValid(source->segments[0])) return false;
+    Relation rel = try_relation_open(source->relid, AccessShareLock);
+    if (rel == nullptr) return false;
+    const bool intact = CaptureIsIntact(rel);
+    relation_close(rel, NoLock);
+    if (!intact) return false;
+  }
+  return true;
+}
+
+}  // namespace pgstream
