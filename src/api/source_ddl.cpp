@@ -1,7 +1,8 @@
 // Changes of trees; see source_ddl.hpp.
 //
-// A stream table is concerned when its source is the changed table or inherits from it or is inherited by it. The marks are
-// made before the command, as parts of it may be committed before it ends, and again after it for stream tables whose
+// A change of a table concerns the stream tables that read it, what it inherits from, or what inherits from it; a change of
+// where a table belongs, those that read it or what is below it, and those that read the parent or what is above that. The
+// marks are made before the command, as parts of it may be committed before it ends, and again after it for stream tables whose
 // creators it had to wait for.
 #include "api/source_ddl.hpp"
 
@@ -55,17 +56,18 @@ bool IsHarmless(AlterTableType type) {
   }
 }
 
-List *AddTree(List *relids, Oid relid, bool descendants) {
-  if (!OidIsValid(relid)) return relids;
-  relids = list_concat_unique_oid(relids, AncestorsOf(relid));
-  return descendants ? list_concat_unique_oid(relids, TreeMembers(relid, nullptr)) : list_append_unique_oid(relids, relid);
+// A table and what it inherits from, in the order of OIDs.
+List *TableAndAbove(Oid relid) {
+  List *relids = list_append_unique_oid(AncestorsOf(relid), relid);
+  list_sort(relids, list_oid_cmp);
+  return relids;
 }
 
-// The stream tables that read anything related to these tables.
-List *StreamsConcerned(List *tables) {
-  List *relids = NIL, *streams = NIL;
+List *StreamsConcerned(const SourceDdl *ddl) {
+  List *relids = TableAndAbove(ddl->table), *streams = NIL;
+  if (OidIsValid(ddl->parent)) relids = list_concat_unique_oid(relids, TableAndAbove(ddl->parent));
+  relids = list_concat_unique_oid(relids, TreeMembers(ddl->table, nullptr));
   ListCell *cell;
-  foreach (cell, tables) relids = AddTree(relids, lfirst_oid(cell), true);
   foreach (cell, relids) streams = list_concat_unique_oid(streams, ConsumersOf(lfirst_oid(cell)));
   list_sort(streams, list_oid_cmp);
   return streams;
@@ -74,11 +76,9 @@ List *StreamsConcerned(List *tables) {
 // Waits for creators who rely on the captures of a table and what it inherits from, and keeps others away: they hold no
 // lock that DETACH CONCURRENTLY would wait for before its first commit.
 void LockLogsAbove(Oid relid) {
-  List *relids = AddTree(NIL, relid, false);
-  list_sort(relids, list_oid_cmp);
   ListCell *cell;
   LogEntry entry;
-  foreach (cell, relids)
+  foreach (cell, TableAndAbove(relid))
     if (ReadLogEntry(lfirst_oid(cell), &entry)) LockLogObject(lfirst_oid(cell), AccessExclusiveLock);
 }
 
@@ -91,10 +91,8 @@ bool HasForeignMember(Oid relid) {
 
 // A statement that has to collect rows of a foreign table for transition tables fails.
 void DropTransitionTriggersAbove(Oid parent) {
-  List *relids = AddTree(NIL, parent, false);
-  list_sort(relids, list_oid_cmp);
   ListCell *cell;
-  foreach (cell, relids) {
+  foreach (cell, TableAndAbove(parent)) {
     List *triggers = TransitionTriggersOf(lfirst_oid(cell));
     if (triggers == NIL) continue;
     LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
@@ -159,20 +157,12 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 
 }  // namespace
 
-void BeforeTreeChange(Oid relid, Oid other, SourceDdl *ddl) {
-  ddl->tables = list_make1_oid(relid);
-  if (OidIsValid(other)) ddl->tables = lappend_oid(ddl->tables, other);
-  ddl->marked = StreamsConcerned(ddl->tables);
-  ListCell *cell;
-  foreach (cell, ddl->marked) RaiseVersion(lfirst_oid(cell));
-}
-
 void AfterTreeChange(const SourceDdl *ddl) {
-  if (ddl->tables == NIL) return;
+  if (!OidIsValid(ddl->table)) return;
   CommandCounterIncrement();
   AcceptInvalidationMessages();
   ListCell *cell;
-  foreach (cell, StreamsConcerned(ddl->tables)) {
+  foreach (cell, StreamsConcerned(ddl)) {
     if (list_member_oid(ddl->marked, lfirst_oid(cell)))
       InvalidateStream(lfirst_oid(cell));
     else
@@ -213,13 +203,17 @@ void BeforeAlterTable(const AlterTableStmt *statement, SourceDdl *ddl) {
   if (!OidIsValid(relid) || !compat::OwnsRelation(relid, GetUserId())) return;
   const RangeVar *other_name = parent_name != nullptr ? parent_name : child_name;
   const Oid other = other_name != nullptr ? RangeVarGetRelid(other_name, NoLock, true) : InvalidOid;
-  const Oid parent = parent_name != nullptr ? other : child_name != nullptr ? relid : InvalidOid;
-  if (OidIsValid(parent)) LockLogsAbove(parent);
+  // Before the locks that the command takes, which creators may be waiting for.
+  if (OidIsValid(other)) LockLogsAbove(child_name != nullptr ? relid : other);
   relid = RangeVarGetRelid(statement->relation, AlterTableGetLockLevel(statement->cmds), true);
   if (!OidIsValid(relid)) return;
-  const Oid child = parent_name != nullptr ? relid : other;
-  if (gains && OidIsValid(parent) && OidIsValid(child) && HasForeignMember(child)) DropTransitionTriggersAbove(parent);
-  BeforeTreeChange(relid, other, ddl);
+  const bool moves_other = child_name != nullptr && OidIsValid(other);
+  ddl->table = moves_other ? other : relid;
+  ddl->parent = moves_other ? relid : other;
+  if (gains && OidIsValid(ddl->parent) && HasForeignMember(ddl->table)) DropTransitionTriggersAbove(ddl->parent);
+  ddl->marked = StreamsConcerned(ddl);
+  ListCell *stream;
+  foreach (stream, ddl->marked) RaiseVersion(lfirst_oid(stream));
 }
 
 void BeforeForeignChild(List *parents) {

@@ -9,20 +9,17 @@
 
 namespace pgstream {
 
-// What is to be done again after the command, when it has its locks.
+// What is to be done again after a command, when it has its locks.
 struct SourceDdl {
-  List *tables;  // OIDs that it changes
-  List *marked;  // stream tables marked before it
+  Oid table;    // that it changes, or whose place in a tree; InvalidOid: nothing is to be done
+  Oid parent;   // whose child the table becomes or ceases to be; InvalidOid for another change
+  List *marked; // stream tables marked before the command
 };
 
-// Before and after an ALTER TABLE that is not harmless, of relid and another table that it makes its parent or child (or
-// neither: InvalidOid).
-void BeforeTreeChange(Oid relid, Oid other, SourceDdl *ddl);
-void AfterTreeChange(const SourceDdl *ddl);
-
-// What has to be done for an ALTER TABLE statement that does not concern a stream table. Takes the lock that the command
-// itself takes, if the user may alter the table.
+// Before an ALTER TABLE of what is not a stream table. Takes the lock that the command itself takes, if the user may alter
+// the table.
 void BeforeAlterTable(const AlterTableStmt *statement, SourceDdl *ddl);
+void AfterTreeChange(const SourceDdl *ddl);
 
 // Before a CREATE FOREIGN TABLE with parents.
 void BeforeForeignChild(List *parents);

@@ -197,7 +197,7 @@ static const char *WhyNotTreeCapturable(Oid root) {
     if (!HeapTupleIsValid(tuple)) return "a table is being dropped from its tree";
     const FormData_pg_class *const form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
     const char *why = WhyNotLoggable(form);
-    if (why != nullptr && member != root) why = psprintf("of its child \"%s\": %s", NameStr(form->relname), why);
+    if (why != nullptr && member != root) why = psprintf("those of its child \"%s\" cannot: %s", NameStr(form->relname), why);
     ReleaseSysCache(tuple);
     if (why != nullptr) return why;
   }
