@@ -51,7 +51,7 @@ bool IsStreamRelid(Oid relid);  // by pg_class.relam, through the syscache
 // the end of the transaction (a rebuilt entry leaves its predecessor in place until then).
 const Stream *LookupStream(Oid relid);
 
-// Every relation an analysed query reads, through views and stream tables, as an OID list. Takes AccessShareLock on those it
+// Every relation an analysed query reads, through views, stream tables and trees, as an OID list. Takes AccessShareLock on those it
 // names.
 List *RelationsRead(const Query *query);
 

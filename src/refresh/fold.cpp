@@ -171,6 +171,8 @@ FoldResult RefreshStream(Oid relid) {
   ListCell *cell;
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
   stream = RepairCapture(LookupStream(relid));
+  // Their trees may have got members meanwhile.
+  foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
   for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
   stream = LookupStream(relid);
