@@ -4,6 +4,8 @@ Promises: the text of every result row is determined by the query: no aggregate 
 tie under LIMIT, no float sum of inexact values. Refuses: volatile functions and anything a snapshot does not determine.
 """
 
+import keyed_queries
+from sources import MAYBE, NEVER
 from values import SHARED
 
 ROWS, GROUPS, RECOMPUTE, ALWAYS = 'algebraic (rows)', 'algebraic (groups)', 'recompute', 'recompute on every read'
@@ -20,10 +22,14 @@ class Output:
 class Query:
     def __init__(self, sql, strategy, outputs, sources, one_row=False):
         self.sql = sql
-        self.strategy = strategy
+        self.strategies = (strategy,) if isinstance(strategy, str) else strategy  # any of these; '*': whatever is shown
         self.outputs = outputs
         self.sources = sources
         self.one_row = one_row  # an empty source still gives one row
+
+    def with_text(self, sql, strategies=None):
+        """The same query in other words."""
+        return Query(sql, strategies or self.strategies, self.outputs, self.sources, self.one_row)
 
 
 def of(col, expr, index=None):
@@ -253,6 +259,8 @@ def recompute_query(rng, sources):
     s1, s2 = rng.choice(a.columns), rng.choice(b.columns)
     ka = rng.choice([c for c in a.columns if c.kind.equal] + [a.id])
     choice = rng.randrange(15)
+    if choice in (12, 13) and a.renames:
+        choice = 7
     both = [a, b]
     if choice == 0:
         outputs = [of(s1, 'a.%s' % s1.name), of(s2, 'b.%s' % s2.name), Output('a.id')]
@@ -295,10 +303,10 @@ def recompute_query(rng, sources):
         text = 'FROM %s GROUP BY id %% 3, id %% 6' % a.name
     elif choice == 12:
         outputs, both = [of(s1, s1.name), Output('id')], [a]
-        text = 'FROM %s_v' % a.name
+        text = 'FROM %s_v' % a.stem
     elif choice == 13:
         outputs, both = [Output('v.id %% %d' % 4), Output('count(*)'), Output('count(b.id)')], [a, b]
-        text = 'FROM %s_v v LEFT JOIN %s b ON v.id = b.id GROUP BY 1' % (a.name, b.name)
+        text = 'FROM %s_v v LEFT JOIN %s b ON v.id = b.id GROUP BY 1' % (a.stem, b.name)
     else:
         outputs = [Output('id')]
         return Query('WITH RECURSIVE r AS (SELECT id FROM %s WHERE id %% 5 = 0 UNION SELECT b.id FROM r, %s b '
@@ -326,16 +334,20 @@ def named(outputs):
     return outputs
 
 
-def random_query(rng, sources, kinds=(0.3, 0.8)):
-    """A query over the sources: rows, groups or recompute by the two thresholds."""
+def random_query(rng, sources, kinds=(0.28, 0.74, 0.88)):
+    """A query over the sources: rows, groups, keyed or recomputed by the thresholds."""
     roll = rng.random()
     src = rng.choice(sources)
     if roll < kinds[0]:
         query = rows_query(rng, src)
     elif roll < kinds[1]:
         query = groups_query(rng, src)
+    elif roll < kinds[2] and src.key:
+        query = keyed_queries.keyed_query(rng, src)
     else:
         query = recompute_query(rng, sources)
-    if any(not s.captured for s in query.sources):
-        query.strategy = ALWAYS
+    if any(s.capture == NEVER for s in query.sources):
+        query.strategies = (ALWAYS,)
+    elif any(s.capture == MAYBE for s in query.sources):
+        query.strategies += (RECOMPUTE, ALWAYS)
     return query

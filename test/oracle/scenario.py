@@ -11,72 +11,15 @@ import psycopg2
 
 import checks
 import queries
+import reads
 import steps
 import values
 from session import Failure, History, Session
+from sources import Source
 
 
 SETTINGS = ("SET statement_timeout = '120s'; SET lock_timeout = '20s'; SET client_min_messages = 'warning'; "
             "SET search_path = 'public'; SET timezone = 'UTC'; SET lc_monetary = 'C'; SET jit = off")
-
-
-class Source:
-    """A source table. id is unique where the table has a primary key; otherwise rows may be copied whole."""
-
-    def __init__(self, rng, schema, number):
-        self.schema = schema
-        self.bare = 's%d' % number
-        self.name = '%s.%s' % (schema, self.bare)
-        self.id = values.Column(rng, 'id', next(k for k in values.KINDS if k.sql == 'integer'))
-        self.columns = [values.Column(rng, 'c%d' % (i + 1), values.pick_kind(rng))
-                        for i in range(rng.choice([1, 2, 3, 4, 5, 8]))]
-        self.shape = rng.choices(['plain', 'partitioned', 'unlogged', 'inherited'], [90, 4, 3, 3])[0]
-        self.captured = self.shape == 'plain'
-        self.key = rng.random() < 0.6
-        self.triggers = rng.random() < 0.1
-        self.indexes = [c.name for c in self.columns if c.kind.index and rng.random() < 0.25]
-        self.generated = None
-        numbers = [c for c in self.columns if c.kind.name == 'int' and c.type == 'integer']
-        if numbers and self.shape == 'plain' and rng.random() < 0.15:
-            self.generated = numbers[0].name
-            g = values.Column(rng, 'g', next(k for k in values.KINDS if k.sql == 'integer'))
-            g.generated = True
-            self.columns.append(g)
-        self.watched = rng.random() < 0.15  # triggers of its own read the stream tables while a statement runs
-
-    def ddl(self):
-        parts = ['id integer%s' % (' PRIMARY KEY' if self.key else '')]
-        parts += ['%s %s%s' % (c.name, c.type, ' NOT NULL' if c.not_null else '') for c in self.plain_columns()]
-        if self.generated:
-            parts.append('g integer GENERATED ALWAYS AS (%s %% 5 + 1) STORED' % self.generated)
-        body = ', '.join(parts)
-        if self.shape == 'partitioned':
-            found = ['CREATE TABLE %s (%s) PARTITION BY HASH (id)' % (self.name, body)]
-            found += ['CREATE TABLE %s_%d PARTITION OF %s FOR VALUES WITH (MODULUS 2, REMAINDER %d)' % (
-                self.name, i, self.name, i) for i in range(2)]
-        else:
-            found = ['CREATE %sTABLE %s (%s)' % ('UNLOGGED ' if self.shape == 'unlogged' else '', self.name, body)]
-        if self.shape == 'inherited':
-            found.append('CREATE TABLE %s_child () INHERITS (%s)' % (self.name, self.name))
-        found += ['CREATE INDEX ON %s (%s)' % (self.name, n) for n in self.indexes]
-        found.append('CREATE VIEW %s_v AS SELECT id, %s FROM %s WHERE id %% 5 <> 1' % (
-            self.name, ', '.join(c.name for c in self.columns), self.name))
-        if self.triggers:
-            found.append('CREATE FUNCTION %s_before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN '
-                         'IF NEW.id %% 11 = 0 THEN RETURN NULL; END IF; RETURN NEW; END $$' % self.name)
-            found.append('CREATE TRIGGER before BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s_before()' % (
-                self.name, self.name))
-        return found
-
-    def plain_columns(self):
-        return [c for c in self.columns if not c.generated]
-
-    def insertable(self):
-        return ['id'] + [c.name for c in self.plain_columns()]
-
-    def row(self, rng, row_id):
-        return '(%s)' % ', '.join([str(row_id)] + [c.typed(rng) if c.not_null else
-                                                   '%s::%s' % (c.literal(rng), c.type) for c in self.plain_columns()])
 
 
 class StreamTable:
@@ -84,8 +27,10 @@ class StreamTable:
         self.bare = 'st%d' % number
         self.name = '%s.%s' % (schema, self.bare)
         self.query = query
+        self.strategy = None  # as explain_st told it
         self.relid = None
         self.types = {}
+        self.indexes = []
         self.parent = None  # the stream table it reads, if any
 
     def reads(self, changed):
@@ -113,6 +58,8 @@ class Scenario:
         self.second_writes = False
         self.contents = {}
         self.transaction = None
+        self.cursors = []
+        self.next_cursor = 0
         self.prepared_gid = None
         self.touched = None  # what the step may have changed: sources and stream tables; None: anything
 
@@ -120,10 +67,24 @@ class Scenario:
         """Stream tables that the second session can name."""
         if self.transaction is None:
             return self.tables
-        return [t for t in self.tables if t in self.transaction.saved[0][1]]
+        return [t for t in self.tables if t in self.transaction.saved[0][1][0]]
 
     def second_sources(self):
-        return [x for x in self.sources if not getattr(x, 'foreign', None)]
+        return [x for x in self.sources if not x.foreign]
+
+    def state(self):
+        """What a rollback to this moment brings back of the model."""
+        return list(self.tables), [(x, dict(vars(x))) for x in self.tables + self.sources]
+
+    def restore(self, state):
+        self.tables = list(state[0])
+        for thing, variables in state[1]:
+            vars(thing).clear()
+            vars(thing).update(variables)
+
+    def alone(self):
+        """No other transaction is open: whatever lock is wanted can be had."""
+        return self.second is None or not self.second.in_transaction()
 
     def session(self, name):
         for attempt in range(60):
@@ -170,19 +131,29 @@ class Scenario:
         """Triggers that compare stream tables and queries in the middle of a statement, before or after capture."""
         rng = self.rng
         for source in self.sources:
-            if not source.watched or source.shape != 'plain':
+            if not source.watched or source.shape == 'inherited':
                 continue
             name = rng.choice(['a_first', 'zz_last'])
-            when, level = rng.choice([('AFTER', 'ROW'), ('AFTER', 'ROW'), ('BEFORE', 'ROW'), ('AFTER', 'STATEMENT')])
-            condition = 'WHEN (NEW.id % 3 = 0 AND NEW.id < 40)' if level == 'ROW' else ''
-            self.first.run('CREATE TRIGGER %s %s INSERT OR UPDATE ON %s FOR EACH %s %s EXECUTE FUNCTION %s.look()' % (
-                name, when, source.name, level, condition, self.schema))
+            when, level, event = rng.choice([
+                ('AFTER', 'ROW', 'INSERT OR UPDATE'), ('AFTER', 'ROW', 'INSERT OR UPDATE'), ('BEFORE', 'ROW', 'INSERT OR UPDATE'),
+                ('AFTER', 'ROW', 'UPDATE OR DELETE'), ('AFTER', 'STATEMENT', 'INSERT OR UPDATE OR DELETE'),
+                ('BEFORE', 'STATEMENT', 'INSERT OR UPDATE OR DELETE'), ('AFTER', 'STATEMENT', 'TRUNCATE'),
+                ('AFTER', 'DEFERRED', 'INSERT OR UPDATE')])
+            row = 'OLD' if 'DELETE' in event else 'NEW'
+            condition = '' if level == 'STATEMENT' else 'WHEN (%s.id %% 3 = 0 AND %s.id < 40)' % (row, row)
+            if level == 'DEFERRED' and source.shape == 'partitioned':
+                level = 'ROW'
+            self.first.run('CREATE %sTRIGGER %s %s %s ON %s %sFOR EACH %s %s EXECUTE FUNCTION %s.look()' % (
+                'CONSTRAINT ' if level == 'DEFERRED' else '', name, when, event, source.name,
+                'DEFERRABLE INITIALLY DEFERRED ' if level == 'DEFERRED' else '', level.replace('DEFERRED', 'ROW'), condition,
+                self.schema))
+            source.deferred = level == 'DEFERRED'
 
     def make_sources(self):
         rng = self.rng
         self.sources = [Source(rng, self.schema, i + 1) for i in range(rng.choice([1, 1, 2, 2]))]
         for source in self.sources:
-            for statement in source.ddl():
+            for statement in source.ddl(rng):
                 self.first.run(statement)
             if rng.random() < 0.8:
                 steps.insert(self, self.first, source, rng.choice([1, 5, 20, 60]))
@@ -191,8 +162,11 @@ class Scenario:
         if len(self.sources) == 2 and self.sources[0].key and self.sources[0].shape == 'plain' and rng.random() < 0.3:
             a, b = self.sources
             self.first.run('DELETE FROM %s WHERE id NOT IN (SELECT id FROM %s)' % (b.name, a.name))
-            self.first.run('ALTER TABLE %s ADD FOREIGN KEY (id) REFERENCES %s ON DELETE CASCADE ON UPDATE CASCADE' % (
-                b.name, a.name))
+            action = rng.choice(['CASCADE', 'CASCADE', 'SET NULL', 'SET DEFAULT']) if not b.key else 'CASCADE'
+            if b.part_column is None and b.shape == 'partitioned':
+                action = 'CASCADE'  # a NULL has no place in a range or a remainder
+            self.first.run('ALTER TABLE %s ADD FOREIGN KEY (id) REFERENCES %s ON DELETE %s ON UPDATE %s%s' % (
+                b.name, a.name, action, action, rng.choice(['', '', ' DEFERRABLE INITIALLY DEFERRED'])))
             b.foreign = a
         for source in self.sources:
             if rng.random() < 0.3:
@@ -244,12 +218,9 @@ class Scenario:
         table.types = dict(s.run("SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
                                  "WHERE attrelid = %d AND attnum > 0 AND NOT attisdropped" % table.relid))
         self.relids.append(table.relid)
-        s.run("INSERT INTO %s.watched VALUES ('%s', $q$%s$q$)" % (self.schema, table.name, checks.EXISTS.format(
-            difference=checks.difference(table))))
-        checks.strategy_at_creation(s, table)
-        for o in query.outputs:
-            if o.index and o.order and rng.random() < 0.2:
-                s.run('CREATE INDEX ON %s (%s)' % (table.name, o.name))
+        s.run("INSERT INTO %s.watched VALUES ('%s', $q$%s$q$)" % (self.schema, table.name, checks.exists(table)))
+        checks.strategy_told(s, table)
+        reads.make_indexes(rng, s, table, 0.2)
 
     def check(self, when):
         """Live equality wherever something may have changed, and here and there besides; sometimes in another shape."""
@@ -259,13 +230,13 @@ class Scenario:
                 continue
             checks.compare(self.first, table, when, anew=rng.random() < 0.2)
             if rng.random() < 0.15:
-                checks.read_otherwise(rng, self.first, table, self.prepared_gid is None)
+                reads.read_otherwise(rng, self.first, table, self.prepared_gid is None)
         if self.second is not None and (self.second.in_transaction() or rng.random() < 0.1):
             for table in [] if self.transaction is not None and self.transaction.exclusive else self.committed():
                 if rng.random() < 0.6:
                     checks.compare(self.second, table, when + ', in the second session')
                     if rng.random() < 0.1:
-                        checks.read_otherwise(rng, self.second, table, False)
+                        reads.read_otherwise(rng, self.second, table, False)
 
     def end(self):
         """Everything deleted: live empty; folded: empty; dropped: nothing left."""
@@ -304,5 +275,5 @@ class Scenario:
     def expect_empty(self, table):
         n = self.first.value('SELECT count(*) FROM %s' % table.name)
         expected = self.first.value('SELECT count(*) FROM (%s) q' % table.query.sql)
-        if n != expected or (n > 1 and table.query.strategy in (queries.ROWS, queries.GROUPS)):
+        if n != expected or (n > 1 and table.strategy in (queries.ROWS, queries.GROUPS)):
             raise Failure('%s has %d rows over empty sources, its query %d' % (table.name, n, expected))

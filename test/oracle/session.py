@@ -69,12 +69,12 @@ class Session:
         self.cursor = self.connection.cursor()
         self.prepared = {}  # name -> statement
 
-    def prepare(self, name, sql):
+    def prepare(self, name, sql, types=''):
         """Makes sure that a prepared statement of this text exists."""
         if self.prepared.get(name) != sql:
             if name in self.prepared:
                 self.run('DEALLOCATE ' + name)
-            self.run('PREPARE %s AS %s' % (name, sql))
+            self.run('PREPARE %s%s AS %s' % (name, types, sql))
             self.prepared[name] = sql
 
     def forget_plans(self):
@@ -113,18 +113,18 @@ class Session:
     def value(self, sql):
         return self.run(sql)[0][0]
 
-    def copy_in(self, target, rows):
+    def copy_in(self, target, rows, options=''):
         """COPY target FROM stdin with rows of text fields (None is NULL)."""
         def field(value):
             if value is None:
                 return '\\N'
             return value.replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n')
         data = ''.join('\t'.join(field(v) for v in row) + '\n' for row in rows)
-        self.record('COPY %s FROM stdin' % target)
+        self.record('COPY %s FROM stdin%s' % (target, options))
         if self.name == 's1':
             self.history.add(data + '\\.')
         try:
-            self.cursor.copy_expert('COPY %s FROM stdin' % target, io.StringIO(data))
+            self.cursor.copy_expert('COPY %s FROM stdin%s' % (target, options), io.StringIO(data))
         except psycopg2.Error as error:
             raise Failure('unexpected error %s: %s\nin: COPY %s' % (error.pgcode, error, target))
 

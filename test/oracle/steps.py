@@ -5,6 +5,8 @@ other session, which the driver, being one thread, could never let go on.
 """
 
 import checks
+import cursors
+import ddl
 import writes
 from session import Failure, Serialization
 from writes import insert  # noqa: F401 (scenario uses it)
@@ -16,8 +18,15 @@ SETTINGS = [
     'enable_mergejoin = off', 'enable_nestloop = off', 'enable_nestloop = on', 'enable_sort = off', 'enable_sort = on',
     "work_mem = '64kB'", "work_mem = '4MB'", 'plan_cache_mode = force_generic_plan', 'plan_cache_mode = auto',
     'PARALLEL', 'PARALLEL', 'SERIAL', 'RESET', 'jit = off', "timezone = 'Asia/Tokyo'", "datestyle = 'German'",
-    "intervalstyle = 'iso_8601'", "bytea_output = 'escape'", 'extra_float_digits = 0',
+    "intervalstyle = 'iso_8601'", "bytea_output = 'escape'", 'extra_float_digits = 0', 'plan_cache_mode = force_custom_plan',
+    'enable_material = off', 'enable_memoize = off', 'enable_incremental_sort = off', 'enable_gathermerge = off',
+    'enable_parallel_append = off', 'enable_parallel_hash = off', 'enable_tidscan = off', 'enable_partitionwise_join = on',
+    'enable_partitionwise_aggregate = on', 'parallel_leader_participation = off', 'from_collapse_limit = 1',
+    'join_collapse_limit = 1', 'geqo_threshold = 2', 'cursor_tuple_fraction = 1', 'random_page_cost = 0.01',
+    'random_page_cost = 1000', 'hash_mem_multiplier = 1', 'synchronous_commit = off', "timezone = 'America/New_York'",
+    "search_path = 'pg_temp, public'", "xmlbinary = 'hex'",
 ]
+JIT = ['jit = on', 'jit_above_cost = 0', 'jit_inline_above_cost = 0', 'jit_optimize_above_cost = -1']
 
 
 class Transaction:
@@ -25,7 +34,7 @@ class Transaction:
 
     def __init__(self, sc, isolation):
         self.isolation = isolation
-        self.saved = [('', list(sc.tables))]  # (savepoint, tables at that moment)
+        self.saved = [('', sc.state())]  # (savepoint, the model at that moment)
         self.folded = False
         self.exclusive = False  # holds a lock that stops the second session
 
@@ -33,18 +42,22 @@ class Transaction:
 def step(sc):
     rng = sc.rng
     inside = sc.transaction
-    second_open = sc.second is not None and sc.second.in_transaction()
+    second_open = not sc.alone()
     options = [(write, 30), (refresh, 10), (setting, 4)]
     if inside is None:
         options += [(begin, 14), (vacuum, 3), (strategy, 4), (two_phase, 4)]
         if not second_open:
             options += [(drop, 1)]
     else:
-        options += [(end_transaction, 8), (savepoint, 8), (failing, 3)]
+        options += [(end_transaction, 8), (savepoint, 8), (failing, 3), (cursors.declare, 4)]
         if len(inside.saved) > 1:
             options += [(rollback_to, 10), (release, 3)]
     if not second_open and len(sc.tables) < 8:
         options += [(create, 3)]
+    if not second_open and not any(c.depth for c in sc.cursors):
+        options += [(ddl.of_source, 4), (ddl.of_table, 2)]
+    if sc.cursors:
+        options += [(cursors.fetch, 8)]
     if inside is None or not inside.exclusive:
         options += [(second, 14)]
     chosen = rng.choices([o[0] for o in options], [o[1] for o in options])[0]
@@ -61,7 +74,7 @@ def step(sc):
 
 def write(sc):
     second_open = sc.second is not None and sc.second.in_transaction()
-    kind = writes.write(sc, may_truncate=not second_open)
+    kind = writes.write(sc, may_truncate=not second_open and not any(c.depth for c in sc.cursors))
     if sc.transaction is not None and kind is writes.truncate:
         sc.transaction.exclusive = True
 
@@ -69,20 +82,29 @@ def write(sc):
 def setting(sc):
     rng = sc.rng
     sc.touched = set()
-    sc.first.forget_plans()
-    s = rng.choice(SETTINGS)
+    if rng.random() < 0.5:
+        sc.first.forget_plans()
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        one_setting(sc, rng.choice(SETTINGS))
+    if rng.random() < 0.02:  # seconds, where compiled code is made for every comparison
+        for one in JIT:
+            sc.first.run('SET ' + one)
+
+
+def one_setting(sc, s):
+    rng = sc.rng
     if s == 'PARALLEL':
         # the setting's name before and since 16
         name = 'debug_parallel_query' if sc.first.connection.server_version >= 160000 else 'force_parallel_mode'
-        for one in ('parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0',
-                    'min_parallel_index_scan_size = 0', '%s = %s' % (name, rng.choice(['on', 'off', 'regress']))):
-            sc.first.run('SET ' + one)
+        sc.first.run('; '.join('SET ' + one for one in (
+            'parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0',
+            'min_parallel_index_scan_size = 0', '%s = %s' % (name, rng.choice(['on', 'off', 'regress'])))))
     elif s == 'SERIAL':
         sc.first.run('SET max_parallel_workers_per_gather = 0')
     elif s == 'RESET':
-        for one in ('enable_seqscan', 'enable_nestloop', 'enable_hashjoin', 'enable_mergejoin', 'parallel_setup_cost',
-                    'max_parallel_workers_per_gather', 'enable_indexscan', 'enable_bitmapscan'):
-            sc.first.run('RESET ' + one)
+        sc.first.run('; '.join('RESET ' + one for one in (
+            'enable_seqscan', 'enable_nestloop', 'enable_hashjoin', 'enable_mergejoin', 'parallel_setup_cost',
+            'max_parallel_workers_per_gather', 'enable_indexscan', 'enable_bitmapscan', 'random_page_cost', 'jit')))
     else:
         sc.first.run('SET ' + s)
 
@@ -128,26 +150,29 @@ def end_transaction(sc):
     else:
         sc.first.run('COMMIT')
         sc.transaction = None
+        cursors.ended(sc, committed=True)
 
 
 def undo_all(sc):
     sc.first.run('ROLLBACK')
-    sc.tables = sc.transaction.saved[0][1]
+    sc.restore(sc.transaction.saved[0][1])
     sc.transaction = None
+    cursors.ended(sc, committed=False)
 
 
 def savepoint(sc):
     name = 'p%d' % len(sc.transaction.saved)
     sc.first.run('SAVEPOINT %s' % name)
-    sc.transaction.saved.append((name, list(sc.tables)))
+    sc.transaction.saved.append((name, sc.state()))
 
 
 def rollback_to(sc):
     saved = sc.transaction.saved
     i = sc.rng.randrange(1, len(saved))
     sc.first.run('ROLLBACK TO %s' % saved[i][0])
-    sc.tables = list(saved[i][1])
+    sc.restore(saved[i][1])
     del saved[i + 1:]
+    cursors.rolled_back(sc, i)
 
 
 def release(sc):
@@ -155,18 +180,19 @@ def release(sc):
     i = sc.rng.randrange(1, len(saved))
     sc.first.run('RELEASE %s' % saved[i][0])
     del saved[i:]
+    cursors.released(sc, i)
 
 
 def failing(sc):
     """A statement that fails after it changed rows, undone to a savepoint."""
     savepoint(sc)
-    name, tables = sc.transaction.saved[-1]
+    name, state = sc.transaction.saved[-1]
     source = sc.rng.choice(sc.sources)
     if sc.rng.random() < 0.5:
         writes.write(sc, may_truncate=False)
     sc.first.run('UPDATE %s SET id = id WHERE id / (id %% 2) > 0' % source.name, allow=('22012',))
     sc.first.run('ROLLBACK TO %s' % name)
-    sc.tables = list(tables)
+    sc.restore(state)
     sc.touched = None
 
 
@@ -188,7 +214,7 @@ def two_phase(sc):
     s.run('BEGIN')
     folded = set()
     for _ in range(rng.choice([1, 2])):
-        sources = [x for x in sc.sources if not getattr(x, 'foreign', None)]
+        sources = [x for x in sc.sources if not x.foreign]
         insert(sc, s, rng.choice(sources), rng.choice([1, 5]))
     if rng.random() < 0.3 and sc.tables:
         table = rng.choice(sc.tables)
@@ -237,10 +263,6 @@ def vacuum(sc):
     if alone and rng.random() < 0.35:
         # What rewrites: hidden state is lost with it, a source keeps its content.
         sc.first.run(rng.choice(['VACUUM (FULL) %s', 'REINDEX TABLE %s', 'VACUUM (FULL, ANALYZE) %s']) % name)
-    elif alone and rng.random() < 0.3:
-        source = rng.choice(sc.sources)
-        sc.touched = {source}
-        sc.first.run('ALTER TABLE %s ADD COLUMN IF NOT EXISTS more%d integer%s' % (source.name, sc.next_id, rng.choice(['', ' DEFAULT 7'])))
     else:
         sc.first.run('VACUUM%s %s' % (rng.choice(['', ' (ANALYZE)', ' (FREEZE)']), name))
 
@@ -251,7 +273,7 @@ def strategy(sc):
     if not sc.tables or (sc.second is not None and sc.second.in_transaction()):
         return
     table = rng.choice(sc.tables)
-    sources = [s for s in table.query.sources if not getattr(s, 'foreign', None)]
+    sources = [s for s in table.query.sources if not s.foreign]
     if not sources:
         return
     sc.first.run("SELECT pgstream.refresh_stream_table('%s')" % table.name)

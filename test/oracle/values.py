@@ -41,8 +41,8 @@ KINDS = [
     Kind('text', 'varchar(12)', quoted('one', 'two', 'three', '', 'One', 'two '), weight=2),
     Kind('char', 'char(5)', quoted('a', 'b', 'abcde', '', 'Z'), weight=1),
     Kind('long', 'text',
-         ["'short'", "{s}.long_text('a', 80)", "{s}.long_text('b', 80)", "{s}.long_text('a', 300)",
-          "{s}.long_text('c', 300)", "repeat('xyz', 4000)", "''", "{s}.long_text('d', 1000)"], index=False, weight=2),
+         ["'short'", "{s}.long_text('a', 80)", "{s}.long_text('b', 80)", "{s}.long_text('a', 150)",
+          "{s}.long_text('c', 300)", "repeat('xyz', 4000)", "''", "{s}.long_text('d', 250)"], index=False, weight=2),
     Kind('bool', 'boolean', ['true', 'false'], weight=2),
     Kind('date', 'date', quoted('2024-01-01', '2024-01-15', '2024-02-29', '1999-12-31', 'infinity', '0044-03-15 BC'),
          weight=2),
@@ -90,6 +90,11 @@ class Column:
         self.nulls = rng.choice([0, 0.1, 0.1, 0.3, 0.6])
         self.not_null = self.nulls == 0 and rng.random() < 0.3
         self.generated = False  # a stored generated column: never written
+
+    def renamed(self, name):
+        other = Column.__new__(Column)
+        vars(other).update(vars(self), name=name)
+        return other
 
     def literal(self, rng):
         """A value as SQL that has the column's type when cast."""

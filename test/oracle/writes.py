@@ -5,6 +5,7 @@ which run inside a savepoint of their own.
 """
 
 import queries
+from session import Failure
 
 SECOND_BASE = 1000000  # ids of the second session, so that the two never wait for each other
 
@@ -24,8 +25,13 @@ def rows_where(rng, sc, source):
     return rng.choice(['true', 'false'])
 
 
-def assignments(rng, source):
-    plain = source.plain_columns()
+def own(source):
+    """The columns that decide nothing about the leaf a row belongs to."""
+    return [c for c in source.plain_columns() if c.name != source.part_column]
+
+
+def assignments(rng, source, columns=None):
+    plain = columns or source.plain_columns()
     chosen = rng.sample(plain, rng.choice([1, 1, 2]) if len(plain) > 1 else 1)
     found = []
     for c in chosen:
@@ -49,7 +55,7 @@ def take_ids(sc, n):
 def insert(sc, session, source, n):
     rng = sc.rng
     names = ', '.join(source.insertable())
-    if getattr(source, 'foreign', None):
+    if source.foreign:
         ids = sorted(rng.sample(range(1, sc.next_id + 20), min(n, sc.next_id)))
         rows = ',\n  '.join(source.row(rng, i) for i in ids)
         session.run('INSERT INTO %s (%s) SELECT * FROM (VALUES\n  %s) v(%s) WHERE id IN (SELECT id FROM %s) AND NOT EXISTS '
@@ -57,6 +63,12 @@ def insert(sc, session, source, n):
         return
     rows = ',\n  '.join(source.row(rng, i) for i in take_ids(sc, n))
     session.run('INSERT INTO %s (%s) VALUES\n  %s' % (source.name, names, rows))
+
+
+def insert_into(sc, session, target, source, n):
+    """New rows for a child or another table with the source's columns."""
+    session.run('INSERT INTO %s (%s) VALUES\n  %s' % (target, ', '.join(source.insertable()), ',\n  '.join(
+        source.row(sc.rng, i) for i in take_ids(sc, n))))
 
 
 def insert_second(sc, source):
@@ -82,7 +94,7 @@ def plain_field(rng, c):
     return v[1:-1].replace("''", "'") if v.startswith("'") else v
 
 
-def copy(sc, source, n):
+def copy(sc, source, n, options=''):
     rng = sc.rng
     rows = []
     for i in take_ids(sc, n):
@@ -90,7 +102,7 @@ def copy(sc, source, n):
         if any(f is None and c.not_null for f, c in zip(fields, source.plain_columns())):
             return insert(sc, sc.first, source, n)
         rows.append([str(i)] + fields)
-    sc.first.copy_in('%s (%s)' % (source.name, ', '.join(source.insertable())), rows)
+    sc.first.copy_in('%s (%s)' % (source.name, ', '.join(source.insertable())), rows, options)
 
 
 def upsert(sc, source):
@@ -181,8 +193,95 @@ def change_id(sc, source):
 
 def child(sc, source):
     """A row written to a child table, behind its parent's back."""
-    sc.first.run('INSERT INTO %s_child (%s) VALUES %s' % (source.name, ', '.join(source.insertable()),
-                                                          source.row(sc.rng, take_ids(sc, 1)[0])))
+    rng, name = sc.rng, sc.rng.choice(source.children)
+    if rng.random() < 0.6:
+        insert_into(sc, sc.first, name, source, rng.choice([1, 3]))
+    elif rng.random() < 0.6:
+        sc.first.run('UPDATE %s SET %s WHERE %s' % (name, assignments(rng, source), rows_where(rng, sc, source)))
+    else:
+        sc.first.run('DELETE FROM %s WHERE %s' % (rng.choice([name, 'ONLY ' + source.name]), rows_where(rng, sc, source)))
+
+
+def leaf(sc, source):
+    """A write to a partition itself, behind its parent's back."""
+    rng = sc.rng
+    part = rng.choice(source.parts)
+    roll = rng.random()
+    if roll < 0.4 and own(source):
+        sc.first.run('UPDATE %s SET %s WHERE %s' % (part.name, assignments(rng, source, own(source)), rows_where(rng, sc, source)))
+    elif roll < 0.6 or source.foreign:
+        sc.first.run('DELETE FROM %s WHERE %s' % (part.name, rows_where(rng, sc, source)))
+    else:
+        names = ', '.join(source.insertable())
+        ids = list(take_ids(sc, 2)) + sorted(rng.sample(range(-5, sc.next_id + 1), 4))
+        rows = ',\n  '.join(source.row(rng, i) for i in ids)
+        fits = sc.first.value("SELECT pg_get_partition_constraintdef('%s'::regclass)" % part.name) or 'true'
+        sc.first.run('INSERT INTO %s (%s) SELECT * FROM (VALUES\n  %s) v(%s) WHERE %s AND NOT EXISTS (SELECT FROM %s x '
+                     'WHERE x.id = v.id)' % (part.name, names, rows, names, fits, source.name))
+
+
+def move_partition(sc, source):
+    """The partition key changes: rows move from leaf to leaf."""
+    rng = sc.rng
+    if source.part_column is None:
+        return change_id(sc, source)
+    c = next(c for c in source.columns if c.name == source.part_column)
+    sc.first.run('UPDATE %s SET %s = %s WHERE %s' % (source.name, c.name, c.typed(rng), rows_where(rng, sc, source)))
+
+
+def cte(sc, source):
+    """One statement that changes several tables, or one table in several places."""
+    rng = sc.rng
+    other = rng.choice(sc.sources)
+    names = ', '.join(source.insertable())
+    first = 'DELETE FROM %s WHERE id %% 5 = %d RETURNING 1' % (source.name, rng.randrange(5))
+    if not source.foreign and rng.random() < 0.5:
+        first = 'INSERT INTO %s (%s) VALUES %s RETURNING 1' % (source.name, names, source.row(rng, take_ids(sc, 1)[0]))
+    second = 'UPDATE %s SET %s WHERE id %% 5 = %d RETURNING 1' % (other.name, assignments(rng, other), rng.randrange(5))
+    sc.first.run('WITH a AS (%s), b AS (%s) SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b)' % (first, second))
+
+
+def deep(sc, source):
+    """Subtransactions within subtransactions, some undone; now and then more of them than a snapshot lists."""
+    rng = sc.rng
+    step = "UPDATE %s SET %s WHERE id %% 6 = %d;"
+    lines = []
+    depth = rng.choice([2, 3, 5])
+    for i in range(depth):
+        lines.append('  ' * i + 'BEGIN ' + step % (source.name, assignments(rng, source), i))
+    for i in range(depth)[::-1]:
+        lines.append('  ' * i + "DELETE FROM %s WHERE id %% 17 = %d; %s EXCEPTION WHEN division_by_zero THEN NULL; END;" % (
+            source.name, i, rng.choice(['RAISE division_by_zero;', ''])))
+    if rng.random() < 0.2:
+        lines.append("FOR i IN 1..80 LOOP BEGIN UPDATE %s SET %s WHERE id = i; IF i %% 3 = 0 THEN RAISE division_by_zero; END IF; "
+                     "EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP;" % (source.name, assignments(rng, source)))
+    sc.first.run('DO $do$ BEGIN\n%s\nEND $do$' % '\n'.join(lines))
+
+
+def failing_alone(sc, source):
+    """A statement that fails after it changed rows; nothing of it stays."""
+    if sc.transaction is None:
+        sc.first.run('UPDATE %s SET %s WHERE id / (id %% 2) > 0' % (source.name, assignments(sc.rng, source)), allow=('22012',))
+
+
+def from_stream_table(sc, source):
+    """A change whose rows a stream table chooses: as many as its query would."""
+    rng = sc.rng
+    pairs = [(t, o, c) for t in sc.tables for o in t.query.outputs for c in source.columns if o.equal and o.expr == c.name
+             and source in t.query.sources]
+    if not pairs or source.triggers or source.watched:
+        return update(sc, source)
+    table, output, column = rng.choice(pairs)
+    condition = rng.choice(['{c} IN (SELECT {o} FROM {r} r)', 'EXISTS (SELECT FROM {r} r WHERE r.{o} = {c})',
+                            '{c} NOT IN (SELECT {o} FROM {r} r WHERE {o} IS NOT NULL)']).replace('{c}', 's.' + column.name).replace(
+                                '{o}', output.name)
+    expected = sc.first.value('SELECT count(*) FROM %s s WHERE %s' % (
+        source.name, condition.replace('{r}', '(%s)' % table.query.sql)))
+    statement = rng.choice(['DELETE FROM %s s' % source.name, 'UPDATE %s s SET %s' % (source.name, assignments(rng, source))])
+    sc.first.run('%s WHERE %s' % (statement, condition.replace('{r}', table.name)))
+    if sc.first.cursor.rowcount != expected:
+        raise Failure('a statement that reads %s (%s) changed %d rows, by its query it would be %d\n  query: %s' % (
+            table.name, table.strategy, sc.first.cursor.rowcount, expected, table.query.sql))
 
 
 def some_rows(sc, source):
@@ -204,8 +303,9 @@ def copy_some(sc, source):
 def possible(sc, source, may_truncate):
     """The writes that a source takes, as often as they are wanted."""
     rng = sc.rng
-    foreign = getattr(source, 'foreign', None)
-    options = [(some_rows, 5), (update, 6), (delete, 3), (several, 1), (in_a_loop, 1), (move, 1)]
+    foreign = source.foreign
+    options = [(some_rows, 5), (update, 6), (delete, 3), (several, 1), (in_a_loop, 1), (move, 1), (cte, 1), (deep, 1),
+               (failing_alone, 1), (from_stream_table, 1)]
     if not foreign:
         options += [(copy_some, 2), (change_id, 1)]
         if source.shape != 'inherited':
@@ -219,7 +319,9 @@ def possible(sc, source, may_truncate):
     if sc.tables:
         options += [(fold_in_block, 1)]
     if source.shape == 'inherited':
-        options += [(child, 1)]
+        options += [(child, 6)]
+    if source.shape == 'partitioned':
+        options += [(leaf, 6), (move_partition, 3)]
     return options
 
 
@@ -232,5 +334,5 @@ def write(sc, may_truncate=True):
     if kind is fold_in_block and sc.transaction is not None:
         sc.transaction.folded = True
     if kind is not truncate:
-        sc.touched = {s for s in sc.sources if s is source or getattr(s, 'foreign', None) is source}
+        sc.touched = {s for s in sc.sources if s is source or s.foreign is source}
     return kind
