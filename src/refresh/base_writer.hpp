@@ -17,6 +17,7 @@ struct BaseWriter {
   TupleTableSlot *slot;
   BulkInsertState bulk_insert;
   MemoryContext row_context;
+  bool server_asserts;  // the server was built with assertions
   int64 inserted, updated, deleted;
 };
 
