@@ -14,17 +14,6 @@ constexpr int kHiddenAttributes = 2;
 int StateColumn(TupleDesc extended) {
   return extended->natts - 1;
 }
-int BaseTidColumn(TupleDesc extended) {
-  return extended->natts;
-}
-
-// A minimal tuple as the heap tuple that heap_getattr takes.
-void WrapMinimalTuple(MinimalTuple tuple, HeapTuple wrapper) {
-  wrapper->t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
-  wrapper->t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
-  ItemPointerSetInvalid(&wrapper->t_self);
-  wrapper->t_tableOid = InvalidOid;
-}
 
 }  // namespace
 
@@ -42,23 +31,6 @@ bytea *HiddenState(HeapTuple tuple, TupleDesc extended) {
   bool isnull;
   const Datum state = heap_getattr(tuple, StateColumn(extended), extended, &isnull);
   return isnull ? nullptr : reinterpret_cast<bytea *>(DatumGetPointer(state));
-}
-
-bytea *HiddenStateOfAddition(MinimalTuple tuple, TupleDesc extended) {
-  HeapTupleData wrapper;
-  WrapMinimalTuple(tuple, &wrapper);
-  return HiddenState(&wrapper, extended);
-}
-
-bool ReplacedBaseRow(MinimalTuple tuple, TupleDesc extended, ItemPointer tid) {
-  HeapTupleData wrapper;
-  WrapMinimalTuple(tuple, &wrapper);
-  bool isnull;
-  const Datum value = heap_getattr(&wrapper, BaseTidColumn(extended), extended, &isnull);
-  if (isnull)
-    return false;
-  ItemPointerCopy(reinterpret_cast<ItemPointer>(DatumGetPointer(value)), tid);
-  return true;
 }
 
 MinimalTuple FormAddition(TupleDesc extended, const Datum *values, const bool *nulls, const bytea *state,

@@ -16,10 +16,6 @@ TupleDesc ExtendedDescriptor(Relation rel);
 // The hidden state of a row, nullptr when it has none. Points into the tuple, perhaps with a short header
 // (VARDATA_ANY).
 bytea *HiddenState(HeapTuple tuple, TupleDesc extended);
-bytea *HiddenStateOfAddition(MinimalTuple tuple, TupleDesc extended);
-
-// The TID of the base row that an addition replaces; false when it replaces none.
-bool ReplacedBaseRow(MinimalTuple tuple, TupleDesc extended, ItemPointer tid);
 
 // Forms the tuple of an addition in the current context from the values of the relation's own columns. Values out of
 // line or compressed are fetched, since what they point to may be gone when the addition is read. state and

@@ -2,7 +2,7 @@
 //
 // A row is kept as it lies in the log: a bitmap of its NULLs, then the values of the used columns in order, those of
 // varying length after their length. That is canonical, so equal bytes are equal rows, and values become datums only for
-// rows that are left when drained. Rows lie one after the other in blocks: there may be hundreds of thousands, and
+// rows that are left when visited. Rows lie one after the other in blocks: there may be hundreds of thousands, and
 // what they take counts against hash_mem.
 
 #include "delta/source_delta.hpp"
@@ -35,7 +35,7 @@ Size RowSize(uint32 image_size) {
 }  // namespace
 
 struct SourceDelta {
-  MemoryContext context;  // of rows and buckets; reset by each drain
+  MemoryContext context;  // of rows and buckets; reset when cleared
   TupleDesc descriptor;
   int ncolumns;         // used ones
   AttrNumber *columns;  // ascending
@@ -253,11 +253,6 @@ void ClearSourceDelta(SourceDelta *delta) {
   delta->buckets = nullptr;
   delta->nbuckets = 0;
   delta->nrows = 0;
-}
-
-void DrainSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
-  VisitSourceDelta(delta, visit, argument);
-  ClearSourceDelta(delta);
 }
 
 }  // namespace pgstream

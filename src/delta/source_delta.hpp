@@ -4,8 +4,8 @@
 // Rows are consolidated before any expression of the query sees them, so that a row which came and went again cannot
 // raise an error that the query itself would not raise (a division by zero that was mended before anybody read).
 //
-// Promises: each drain gives exactly what the net weights changed by since the drain before, gains first, then losses,
-// and only rows that pass the plan's quals. Refuses: a record that lacks a column the plan uses or holds it in another
+// Promises: a visit gives exactly what the net weights changed by since the last clear, gains first, then losses, and
+// only rows that pass the plan's quals. Refuses: a record that lacks a column the plan uses or holds it in another
 // storage length (the reason says so).
 #pragma once
 
@@ -28,14 +28,11 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record);
 // the columns the plan does not use are NULL; it, and what is evaluated in ecxt_per_tuple_memory, lasts until the next.
 using NetRowVisitor = void (*)(ExprContext *econtext, int64 weight, void *argument);
 
-// Visits the net changes since the last drain or clear, gains first, then losses; as often as the caller likes.
+// Visits the net changes since the last clear, gains first, then losses; as often as the caller likes.
 void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument);
 
 // Takes what was visited as seen: only later changes are visited from now on.
 void ClearSourceDelta(SourceDelta *delta);
-
-// Both in one.
-void DrainSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument);
 
 // Prepares expressions of a plan (Vars of varno 1) for evaluation, simplified as the planner would. In the owner's
 // scope.

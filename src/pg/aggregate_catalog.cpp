@@ -34,10 +34,4 @@ bool LookupAggregateFunctions(Oid aggregate, bool moving, AggregateFunctions *fu
   return found;
 }
 
-bool AggregateStateIsStorable(Oid aggregate, bool moving) {
-  AggregateFunctions functions;
-  if (!LookupAggregateFunctions(aggregate, moving, &functions)) return false;
-  return functions.declared_state_type != INTERNALOID || OidIsValid(functions.serialize);
-}
-
 }  // namespace pgstream

@@ -1,7 +1,7 @@
 // What pg_aggregate says of an aggregate: the functions that run it forward alone, or forward and back ("moving").
 //
-// Promises: one answer to "can a state of this aggregate be stored in a row", for the planner of deltas and for the
-// engine that stores it. Refuses: ordered-set and hypothetical-set aggregates (found is false).
+// Promises: serialization functions only where they belong to the very state that this mode keeps. Refuses: ordered-set
+// and hypothetical-set aggregates (found is false).
 #pragma once
 
 #include "pg/includes.hpp"
@@ -22,9 +22,5 @@ struct AggregateFunctions {
 // The functions of an aggregate in moving mode (forward and inverse) or in plain mode. False when it has no such mode, or
 // is not a plain aggregate.
 bool LookupAggregateFunctions(Oid aggregate, bool moving, AggregateFunctions *functions);
-
-// True when a state of this mode can be written into a row and read back: its type is an ordinary one, or internal with
-// serialization functions that belong to the very struct that this mode's transition function keeps.
-bool AggregateStateIsStorable(Oid aggregate, bool moving);
 
 }  // namespace pgstream

@@ -7,8 +7,6 @@ namespace pgstream {
 
 static bool library_is_preloaded = false;
 
-bool LibraryIsPreloaded() { return library_is_preloaded; }
-
 void RequirePreload() {
   if (library_is_preloaded) return;
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_stream is not preloaded"),

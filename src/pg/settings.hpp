@@ -3,10 +3,8 @@
 
 namespace pgstream {
 
-// True when the library came in through shared_preload_libraries: only then do its hooks see every statement. Creating
-// or reading a stream table without it is refused rather than half done.
-bool LibraryIsPreloaded();
-// Raises 55000 with the hint to preload the library when it is not.
+// Raises 55000 with the hint to preload the library when it did not come in through shared_preload_libraries: only then do
+// its hooks see every statement. Creating or reading a stream table without it is refused rather than half done.
 void RequirePreload();
 
 void InitSettings(bool preloaded);

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(stream_cluster is_exact start_pgbench write_script);
+our @EXPORT = qw(stream_cluster stream_tables is_exact start_pgbench write_script write_folder);
 
 # A running cluster with the extension in database postgres. Further arguments are lines of its configuration.
 sub stream_cluster
@@ -25,6 +25,30 @@ sub stream_cluster
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION pg_stream');
 	return $node;
+}
+
+# What pgbench scripts write: table src of so many rows over so many keys, and the sequence ids for further rows. Over it
+# a stream table for each of the queries given and two more. Returns all queries by the names of their tables.
+sub stream_tables
+{
+	my ($node, $rows, $keys, %query) = @_;
+	%query = (
+		sums => 'SELECT k, sum(v), count(*), avg(v) FROM src GROUP BY k',
+		lines => 'SELECT k % 5 AS five, left(t, 1) FROM src WHERE v > 3',
+		%query);
+	$node->safe_psql('postgres', join(";\n",
+		'CREATE TABLE src (id bigint PRIMARY KEY, k int, v numeric, t text)',
+		"INSERT INTO src SELECT i, i % $keys, i / 8.0, md5(i::text) FROM generate_series(1, $rows) i",
+		'CREATE SEQUENCE ids START 1000000'));
+	$node->safe_psql('postgres', "CREATE TABLE $_ USING pgstream AS $query{$_}") foreach sort keys %query;
+	return %query;
+}
+
+# A pgbench script that folds these stream tables, each in a transaction of its own.
+sub write_folder
+{
+	my ($node, @tables) = @_;
+	return write_script($node, 'folder', join('', map { "SELECT pgstream.refresh_stream_table('$_');\n" } @tables));
 }
 
 # The stream table has the rows of its query, now, as texts.

@@ -16,15 +16,6 @@ CREATE FUNCTION leftovers() RETURNS TABLE (what text, n bigint) LANGUAGE sql AS 
   UNION ALL SELECT 'log tables', count(*) FROM pg_class WHERE relnamespace = 'pgstream'::regnamespace AND relname LIKE 'log\_%' AND relkind = 'r'
   UNION ALL SELECT 'triggers', count(*) FROM pg_trigger WHERE tgfoid = 'pgstream.capture_changes'::regproc
 $$;
--- The oracle: rows of a stream table against its query, as text, in one statement.
-CREATE FUNCTION differences(stream regclass, OUT missing bigint, OUT surplus bigint) LANGUAGE plpgsql AS $$
-DECLARE q text := pgstream.defining_query(stream);
-BEGIN
-  EXECUTE format('WITH st AS (SELECT row_::text AS r FROM %s row_), q AS (SELECT row_::text AS r FROM (%s) row_)
-                  SELECT (SELECT count(*) FROM (SELECT r FROM q EXCEPT ALL SELECT r FROM st) x),
-                         (SELECT count(*) FROM (SELECT r FROM st EXCEPT ALL SELECT r FROM q) x)', stream, q)
-  INTO missing, surplus;
-END $$;
 
 -- The spellings.
 CREATE TABLE a USING pgstream AS SELECT grp, sum(val) AS total, count(*) AS n FROM src GROUP BY grp;

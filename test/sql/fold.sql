@@ -2,15 +2,6 @@
 SET client_min_messages = warning;
 CREATE SCHEMA fold;
 SET search_path = fold, public;
--- The oracle: rows of a stream table against its query, as text, in one statement.
-CREATE FUNCTION differences(stream regclass, OUT missing bigint, OUT surplus bigint) LANGUAGE plpgsql AS $$
-DECLARE q text := pgstream.defining_query(stream);
-BEGIN
-  EXECUTE format('WITH st AS (SELECT row_::text AS r FROM %s row_), q AS (SELECT row_::text AS r FROM (%s) row_)
-                  SELECT (SELECT count(*) FROM (SELECT r FROM q EXCEPT ALL SELECT r FROM st) x),
-                         (SELECT count(*) FROM (SELECT r FROM st EXCEPT ALL SELECT r FROM q) x)', stream, q)
-  INTO missing, surplus;
-END $$;
 -- What EXPLAIN says of a read: strategy and numbers, without times.
 CREATE FUNCTION merge_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE line text; in_summary boolean := false;

@@ -9,3 +9,12 @@ SELECT (SELECT count(*) FROM pg_am WHERE amname = 'pgstream') AS access_methods,
        (SELECT count(*) FROM pg_proc WHERE probin LIKE '%pg_stream%') AS functions;
 -- What the tests after this one use.
 CREATE EXTENSION pg_stream;
+-- The oracle: rows of a stream table against its query, as text, in one statement.
+CREATE FUNCTION differences(stream regclass, OUT missing bigint, OUT surplus bigint) LANGUAGE plpgsql AS $$
+DECLARE q text := pgstream.defining_query(stream);
+BEGIN
+  EXECUTE format('WITH st AS (SELECT row_::text AS r FROM %s row_), q AS (SELECT row_::text AS r FROM (%s) row_)
+                  SELECT (SELECT count(*) FROM (SELECT r FROM q EXCEPT ALL SELECT r FROM st) x),
+                         (SELECT count(*) FROM (SELECT r FROM st EXCEPT ALL SELECT r FROM q) x)', stream, q)
+  INTO missing, surplus;
+END $$;

@@ -11,19 +11,11 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $node = stream_cluster('crash', 'checkpoint_timeout = 30s', "wal_level = minimal", 'max_wal_senders = 0');
-$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE src (id bigint PRIMARY KEY, k int, v numeric, t text);
-INSERT INTO src SELECT i, i % 50, i / 8.0, md5(i::text) FROM generate_series(1, 2000) i;
-CREATE TABLE other (k int, name text);
-INSERT INTO other SELECT i, 'name ' || i FROM generate_series(0, 49) i;
-CREATE SEQUENCE ids START 1000000;
-SQL
-my %query = (
-	sums => 'SELECT k, sum(v), count(*), avg(v) FROM src GROUP BY k',
-	lines => 'SELECT k % 5 AS five, left(t, 1) FROM src WHERE v > 3',
+$node->safe_psql('postgres',
+	"CREATE TABLE other (k int, name text); INSERT INTO other SELECT i, 'name ' || i FROM generate_series(0, 49) i");
+my %query = stream_tables($node, 2000, 50,
 	extremes => 'SELECT k % 7 AS seven, min(v), max(id) FROM src GROUP BY k % 7',
 	joined => 'SELECT name, count(*) FROM src JOIN other USING (k) GROUP BY name');
-$node->safe_psql('postgres', "CREATE TABLE $_ USING pgstream AS $query{$_}") foreach sort keys %query;
 
 my $writer = write_script($node, 'writer', <<'PGBENCH');
 \set k random(0, 60)
@@ -38,7 +30,7 @@ UPDATE src SET v = v + 0.125 WHERE id = :id;
 COMMIT;
 DELETE FROM src WHERE id = (SELECT max(id) FROM src WHERE k = :k) AND :k % 4 = 0;
 PGBENCH
-my $folder = write_script($node, 'folder', join('', map { "SELECT pgstream.refresh_stream_table('$_');\n" } sort keys %query));
+my $folder = write_folder($node, sort keys %query);
 
 my $folds = 0;
 foreach my $round (1 .. 4)

@@ -12,19 +12,11 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $node = stream_cluster('concurrent', 'fsync = off', "lock_timeout = '60s'");
-$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE src (id bigint PRIMARY KEY, k int, v numeric, t text);
-CREATE INDEX ON src (k);
-INSERT INTO src SELECT i, i % 40, i / 8.0, md5(i::text) FROM generate_series(1, 1000) i;
-CREATE SEQUENCE ids START 1000000;
-SQL
-my %query = (
-	sums => 'SELECT k, sum(v), count(*), avg(v) FROM src GROUP BY k',
-	lines => 'SELECT k % 5 AS five, left(t, 1) FROM src WHERE v > 3',
+my %query = stream_tables($node, 1000, 40,
 	extremes => 'SELECT k % 7 AS seven, min(v), max(id), count(DISTINCT k) FROM src GROUP BY k % 7',
 	total => 'SELECT count(*), sum(v) FROM src',
 	pairs => 'SELECT a.k, count(*) FROM src a JOIN src b ON a.id = b.id + 1 GROUP BY a.k');
-$node->safe_psql('postgres', "CREATE TABLE $_ USING pgstream AS $query{$_}") foreach sort keys %query;
+$node->safe_psql('postgres', 'CREATE INDEX ON src (k)');
 
 my $writer = write_script($node, 'writer', <<'PGBENCH');
 \set k random(0, 50)
@@ -43,7 +35,7 @@ COMMIT;
 \endif
 DELETE FROM src WHERE id = (SELECT min(id) FROM src WHERE id >= 1000000);
 PGBENCH
-my $folder = write_script($node, 'folder', join('', map { "SELECT pgstream.refresh_stream_table('$_');\n" } sort keys %query));
+my $folder = write_folder($node, sort keys %query);
 my $creator = write_script($node, 'creator', <<'PGBENCH');
 CREATE TABLE IF NOT EXISTS passing USING pgstream AS SELECT k, max(v) FROM src GROUP BY k;
 SELECT count(*) FROM passing;
