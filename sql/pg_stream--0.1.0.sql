@@ -176,3 +176,67 @@ BEGIN ATOMIC
    LIMIT max_rows;
 END;
 COMMENT ON FUNCTION pgstream.get_refresh_history(text, integer) IS 'the latest refreshes of a stream table, newest first';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- How it does: for anybody to see. Names, states, counts and sizes; never contents.
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION pgstream.check_cdc_health(OUT source_relid oid, OUT source_table text, OUT cdc_mode text, OUT slot_name text,
+                                          OUT lag_bytes bigint, OUT confirmed_lsn pg_lsn, OUT alert text)
+  RETURNS SETOF record AS 'MODULE_PATHNAME', 'pgstream_check_cdc_health' LANGUAGE C;
+COMMENT ON FUNCTION pgstream.check_cdc_health() IS 'for each captured source, the bytes of its change log that are pending and what is wrong (alert)';
+
+CREATE FUNCTION pgstream.pending_changes(stream_table regclass, OUT changes bigint, OUT bytes bigint)
+  AS 'MODULE_PATHNAME', 'pgstream_pending_changes' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgstream.pending_changes(regclass) IS 'row images, and about how many bytes of the change logs, that the base of a stream table does not contain yet; NULL where no log tells';
+
+CREATE FUNCTION pgstream.schedule_passed(schedule text, since timestamptz) RETURNS boolean
+  AS 'MODULE_PATHNAME', 'pgstream_schedule_passed' LANGUAGE C STRICT STABLE;
+COMMENT ON FUNCTION pgstream.schedule_passed(text, timestamptz) IS 'whether a schedule was due since a time';
+
+CREATE FUNCTION pgstream.verify(name text, OUT missing bigint, OUT unexpected bigint, OUT rows bigint)
+  AS 'MODULE_PATHNAME', 'pgstream_verify' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgstream.verify(text) IS 'compares the content of a stream table with its query, as texts and multisets under one snapshot: rows that are missing, that should not be there, and that there are';
+
+CREATE VIEW pgstream.stream_tables_info AS
+SELECT t.*, now() - t.data_timestamp AS staleness,
+       coalesce(pgstream.schedule_passed(t.schedule, t.data_timestamp), false) AS stale
+  FROM pgstream.pgs_stream_tables t;
+COMMENT ON VIEW pgstream.stream_tables_info IS 'every stream table with the age of what its base contains (staleness) and whether its schedule has passed since (stale); reads are exact in any case, but for FULL ones';
+
+CREATE VIEW pgstream.pg_stat_stream_tables AS
+SELECT t.pgs_id, t.pgs_relid, t.pgs_schema, t.pgs_name, t.status, t.refresh_mode, t.schedule, t.is_populated,
+       t.data_timestamp, t.staleness, t.stale, p.changes AS pending_changes, p.bytes AS pending_bytes,
+       h.refreshes, h.failures, h.rows_inserted, h.rows_deleted, h.average_ms, h.last_action, h.last_status,
+       t.last_refresh_at, t.consecutive_errors
+  FROM pgstream.stream_tables_info t
+  CROSS JOIN LATERAL pgstream.pending_changes(t.pgs_relid) p
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS refreshes, count(*) FILTER (WHERE r.status <> 'COMPLETED') AS failures,
+           coalesce(sum(r.rows_inserted), 0)::bigint AS rows_inserted, coalesce(sum(r.rows_deleted), 0)::bigint AS rows_deleted,
+           avg(r.duration_ms) AS average_ms,
+           (array_agg(r.action ORDER BY r.refresh_id DESC))[1] AS last_action,
+           (array_agg(r.status ORDER BY r.refresh_id DESC))[1] AS last_status
+      FROM pgstream.pgs_refresh_history r WHERE r.pgs_relid = t.pgs_relid::oid) h;
+COMMENT ON VIEW pgstream.pg_stat_stream_tables IS 'every stream table with its staleness, what is pending (read from the change logs) and what its refreshes did';
+
+CREATE FUNCTION pgstream.get_staleness(name text) RETURNS interval
+  LANGUAGE sql STABLE STRICT
+BEGIN ATOMIC
+  SELECT i.staleness FROM pgstream.stream_tables_info i WHERE i.pgs_relid = name::regclass;
+END;
+COMMENT ON FUNCTION pgstream.get_staleness(text) IS 'the age of what the base of a stream table contains; NULL while it is not populated';
+
+CREATE FUNCTION pgstream.pgs_status()
+  RETURNS TABLE (name text, status text, refresh_mode text, is_populated boolean, consecutive_errors integer,
+                 schedule text, data_timestamp timestamptz, staleness interval)
+  LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT i.pgs_relid::text, i.status, i.refresh_mode, i.is_populated, i.consecutive_errors, i.schedule, i.data_timestamp,
+         i.staleness
+    FROM pgstream.stream_tables_info i
+   ORDER BY i.pgs_id;
+END;
+COMMENT ON FUNCTION pgstream.pgs_status() IS 'every stream table with its state in short';
+
+GRANT SELECT ON pgstream.stream_tables_info, pgstream.pg_stat_stream_tables TO PUBLIC;

@@ -21,9 +21,11 @@ void _PG_init(void) {
   InitStreamCache();
   InitOverlayCache();
   InitAccessMethod();
-  if (!preloaded) return;  // creating and reading stream tables is then refused with a hint
-  InitCapture();
-  InitUtility();
-  InitDrop();
-  InitScanHooks();
+  if (preloaded) {  // otherwise creating and reading stream tables is refused with a hint
+    InitCapture();
+    InitUtility();
+    InitDrop();
+    InitScanHooks();
+  }
+  ReserveSettings();
 }

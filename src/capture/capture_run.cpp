@@ -24,7 +24,7 @@ void Begin(CaptureRun *run) {
 void AppendLarge(CaptureRun *run, int weight, const ColumnValue *values) {
   const Size size = BatchEncoder::HeaderSize(run->ncolumns) + run->encoder.RowSize(values);
   if (size > kLargestBatch) {
-    AppendLogRecord(LogOf(run), 't', nullptr, nullptr);
+    AppendLogRecord(run->source, LogOf(run), 't', nullptr, nullptr);
     return;
   }
   bytea *large = static_cast<bytea *>(palloc(VARHDRSZ + size));
@@ -32,7 +32,7 @@ void AppendLarge(CaptureRun *run, int weight, const ColumnValue *values) {
   if (!encoder.Begin(run->layouts, run->ncolumns) || !encoder.Append(weight, values))
     elog(ERROR, "could not write a change log record of %zu bytes", size);
   SET_VARSIZE(large, VARHDRSZ + encoder.Finish());
-  AppendLogRecord(LogOf(run), 'c', nullptr, large);
+  AppendLogRecord(run->source, LogOf(run), 'c', nullptr, large);
   pfree(large);
 }
 
@@ -126,13 +126,13 @@ void FlushRun(CaptureRun *run) {
   if (!run->begun || run->encoder.nrows() == 0) return;
   bytea *batch = reinterpret_cast<bytea *>(run->buffer);
   SET_VARSIZE(batch, VARHDRSZ + run->encoder.Finish());
-  AppendLogRecord(LogOf(run), 'c', batch, nullptr);
+  AppendLogRecord(run->source, LogOf(run), 'c', batch, nullptr);
   run->begun = false;
 }
 
 void LogTruncation(Oid source, const Oid *segments) {
   Relation log = OpenLogForWriting(source, segments);
-  AppendLogRecord(log, 't', nullptr, nullptr);
+  AppendLogRecord(source, log, 't', nullptr, nullptr);
   table_close(log, NoLock);
 }
 

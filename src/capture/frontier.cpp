@@ -2,6 +2,7 @@
 #include "capture/frontier.hpp"
 
 #include "capture/change_log.hpp"
+#include "capture/log_limit.hpp"
 #include "pg/catalog.hpp"
 
 extern "C" {
@@ -80,6 +81,7 @@ SnapshotView ViewOfSnapshot(Snapshot snapshot, MemoryContext context) {
 }
 
 void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence) {
+  ForgetLogMarks();
   const SnapshotView view = ViewOfSnapshot(snapshot, CurrentMemoryContext);
   const Size size = SnapshotTextBound(view.nxip);
   char *text = static_cast<char *>(palloc(size));

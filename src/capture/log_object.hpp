@@ -20,6 +20,10 @@ inline bool TryLockLogObjectOnce(Oid source, LOCKMODE mode) {
 // Tries for about `milliseconds`, without queueing.
 bool TryLockLogObject(Oid source, LOCKMODE mode, int milliseconds);
 
+// Empties what nobody is served by any more of a log, by the frontiers as this transaction is about to commit them. To be called
+// just before the commit, with an active snapshot; never waits.
+void EmptyLog(Oid source);
+
 void InitReclaim();  // called once by InitCapture
 
 }  // namespace pgstream

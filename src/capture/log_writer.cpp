@@ -2,6 +2,7 @@
 #include "capture/log_writer.hpp"
 
 #include "capture/change_log.hpp"
+#include "capture/log_limit.hpp"
 
 extern "C" {
 #include "access/hio.h"
@@ -9,13 +10,18 @@ extern "C" {
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 }
 
 namespace pgstream {
 
 // Two sources may share a slot: then both move to the other segment, which is as right as staying.
 static constexpr int kHintSlots = 1024;
-static pg_atomic_uint32 *hints = nullptr;  // nullptr: the library was not preloaded
+struct Hint {
+  pg_atomic_uint32 segment;
+  pg_atomic_uint64 next_look;  // a time (TimestampTz): when a writer may look at the size of the log
+};
+static Hint *hints = nullptr;  // nullptr: the library was not preloaded
 static shmem_request_hook_type next_shmem_request = nullptr;
 static shmem_startup_hook_type next_shmem_startup = nullptr;
 
@@ -24,11 +30,19 @@ static int64 last_sequence = 0;
 int64 LastLogSequence() { return last_sequence; }
 
 int WritingSegment(Oid source) {
-  return hints == nullptr ? 0 : static_cast<int>(pg_atomic_read_u32(&hints[source % kHintSlots]) % kLogSegments);
+  return hints == nullptr ? 0 : static_cast<int>(pg_atomic_read_u32(&hints[source % kHintSlots].segment) % kLogSegments);
 }
 
 void SetWritingSegment(Oid source, int segment) {
-  if (hints != nullptr) pg_atomic_write_u32(&hints[source % kHintSlots], static_cast<uint32>(segment));
+  if (hints != nullptr) pg_atomic_write_u32(&hints[source % kHintSlots].segment, static_cast<uint32>(segment));
+}
+
+bool MayLookAtLog(Oid source, int64 every_ms) {
+  if (hints == nullptr) return true;
+  pg_atomic_uint64 *next_look = &hints[source % kHintSlots].next_look;
+  const uint64 now = static_cast<uint64>(GetCurrentTimestamp());
+  uint64 known = pg_atomic_read_u64(next_look);
+  return now >= known && pg_atomic_compare_exchange_u64(next_look, &known, now + static_cast<uint64>(every_ms) * 1000);
 }
 
 Relation OpenLogForWriting(Oid source, const Oid *segments) {
@@ -40,7 +54,15 @@ Relation OpenLogForWriting(Oid source, const Oid *segments) {
   return table_open(segments[first], RowExclusiveLock);
 }
 
-void AppendLogRecord(Relation log, char kind, bytea *batch, bytea *large) {
+void AppendLogRecord(Oid source, Relation log, char kind, bytea *batch, bytea *large) {
+  if (kind == 'c') {
+    const LogAdmission admission = AdmitLogRecord(source, VARSIZE(batch != nullptr ? batch : large));
+    if (admission == LogAdmission::Drop) return;
+    if (admission == LogAdmission::Mark) {
+      kind = 'o';
+      batch = large = nullptr;
+    }
+  }
   Datum values[kLogColumns];
   bool nulls[kLogColumns] = {};
   values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
@@ -53,22 +75,26 @@ void AppendLogRecord(Relation log, char kind, bytea *batch, bytea *large) {
   HeapTuple tuple = heap_form_tuple(RelationGetDescr(log), values, nulls);
   // No free space map: a log only grows at its end, and each backend goes on where it left off.
   heap_insert(log, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, nullptr);
+  NoteLogBlock(source, ItemPointerGetBlockNumber(&tuple->t_self), large != nullptr);
   heap_freetuple(tuple);
 }
 
 static void RequestHints() {
   if (next_shmem_request != nullptr) next_shmem_request();
-  RequestAddinShmemSpace(sizeof(pg_atomic_uint32) * kHintSlots);
+  RequestAddinShmemSpace(sizeof(Hint) * kHintSlots);
 }
 
 static void StartHints() {
   if (next_shmem_startup != nullptr) next_shmem_startup();
   bool found;
   LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-  hints = static_cast<pg_atomic_uint32 *>(
-      ShmemInitStruct("pg_stream segment hints", sizeof(pg_atomic_uint32) * kHintSlots, &found));
+  hints = static_cast<Hint *>(
+      ShmemInitStruct("pg_stream segment hints", sizeof(Hint) * kHintSlots, &found));
   if (!found)
-    for (int i = 0; i < kHintSlots; ++i) pg_atomic_init_u32(&hints[i], 0);
+    for (int i = 0; i < kHintSlots; ++i) {
+      pg_atomic_init_u32(&hints[i].segment, 0);
+      pg_atomic_init_u64(&hints[i].next_look, 0);
+    }
   LWLockRelease(AddinShmemInitLock);
 }
 

@@ -8,6 +8,8 @@
 // rises in the same transaction; never waits for a lock longer than some milliseconds. Refuses: to raise an error because
 // others are busy; it is then left to the next refresh. Parallel mode, recovery and prepared transactions reclaim nothing.
 #include "capture/frontier.hpp"
+#include "capture/log_consumers.hpp"
+#include "capture/log_limit.hpp"
 #include "capture/log_object.hpp"
 #include "capture/log_scan.hpp"
 #include "capture/log_writer.hpp"
@@ -27,18 +29,11 @@ namespace {
 constexpr BlockNumber kLargeSegment = 16;
 constexpr int kTryLargeMs = 20;
 
-struct Consumer {
-  Oid relid;
-  bool populated;
-  int64 fold_number;
-  Frontier frontier;
-};
-
 struct Request {
   Request *next;
   Oid source;
   int nconsumers;
-  Consumer *consumers;
+  LogConsumer *consumers;  // those that the log does not serve hold nothing back
 };
 
 Request *requests = nullptr;  // of this transaction, in TopTransactionContext
@@ -53,8 +48,8 @@ bool CoveredByAll(const LogRecord *record, void *argument) {
   if (record->xid == coverage->last_xid) return true;
   bool own = false;
   for (int i = 0; i < coverage->request->nconsumers; ++i) {
-    const Consumer *consumer = &coverage->request->consumers[i];
-    if (!consumer->populated) continue;
+    const LogConsumer *consumer = &coverage->request->consumers[i];
+    if (!consumer->served) continue;
     if (!Covers(consumer->frontier, record->xid, record->sequence)) return false;
     own |= consumer->frontier.own_xid == record->xid;
   }
@@ -71,7 +66,7 @@ bool SegmentIsCovered(const Request *request, Oid segment, int number, LogPositi
   return covered;
 }
 
-const Consumer *FindConsumer(const Request *request, Oid relid) {
+const LogConsumer *FindConsumer(const Request *request, Oid relid) {
   for (int i = 0; i < request->nconsumers; ++i)
     if (request->consumers[i].relid == relid) return &request->consumers[i];
   return nullptr;
@@ -151,34 +146,28 @@ bool LockDependencies(const Request *request) {
   return all;
 }
 
-// Raises log_start of the consumers to the folds whose frontiers were looked at. One that is not populated yet must not
-// start from a snapshot older than this: captured_by, which its first frontier must see, becomes this transaction.
-void RaiseLogStart(const Request *request) {
+// Raises log_start of the consumers to the folds whose frontiers were looked at. One that must be computed anew must not
+// start from a snapshot older than this: captured_by, which its first frontier must see, becomes this transaction, unless
+// it is 0 already and the capture will be attached anew.
+void RaiseLogStart(const Request *request, bool captured) {
   CatalogScan scan;
-  bool unpopulated = false;
+  bool unserved = false;
   if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_source_idx", pgs_dependency::source_relid,
                         request->source, nullptr, RowExclusiveLock))
     return;
   while (HeapTuple tuple = NextCatalogTuple(&scan)) {
     const Oid relid = DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::relid, nullptr));
-    const Consumer *consumer = FindConsumer(request, relid);
-    if (consumer == nullptr || !consumer->populated) {
-      unpopulated = true;
+    const LogConsumer *consumer = FindConsumer(request, relid);
+    if (consumer == nullptr || !consumer->served) {
+      unserved = true;
       continue;
     }
     InvalidateStream(relid);
     if (DatumGetInt64(CatalogColumn(&scan, tuple, pgs_dependency::log_start, nullptr)) >= consumer->fold_number) continue;
-    Datum values[pgs_dependency::natts] = {};
-    bool nulls[pgs_dependency::natts] = {};
-    bool replace[pgs_dependency::natts] = {};
-    values[pgs_dependency::log_start - 1] = Int64GetDatum(consumer->fold_number);
-    replace[pgs_dependency::log_start - 1] = true;
-    HeapTuple changed = heap_modify_tuple(tuple, RelationGetDescr(scan.rel), values, nulls, replace);
-    CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
-    heap_freetuple(changed);
+    (void)SetLogStart(&scan, tuple, consumer->fold_number);
   }
   EndCatalogScan(&scan);
-  if (unpopulated) {
+  if (unserved && captured) {
     const AttrNumber column = pgs_log::captured_by;
     const Datum value = FullTransactionIdGetDatum(GetTopFullTransactionId());
     (void)UpdateCatalogRow("pgs_log", "pgs_log_pkey", request->source, 1, &column, &value, nullptr);
@@ -187,14 +176,16 @@ void RaiseLogStart(const Request *request) {
   CommandCounterIncrement();
 }
 
-// True when a consumer had no frontier at the request and has one now: of this transaction, say, whose records after it
-// are then pending. Once the segments are locked nobody else can add one.
-bool AnyBecamePopulated(const Request *request) {
+// True when the log did not serve a consumer at the request and does now, by a frontier of this transaction, say, whose
+// records after it are then pending. Once the segments are locked nobody else can add one.
+bool AnyBecameServed(const Request *request) {
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   bool any = false;
   for (int i = 0; i < request->nconsumers && !any; ++i) {
-    const Consumer *consumer = &request->consumers[i];
-    any = !consumer->populated && ReadFrontier(consumer->relid, snapshot, CurrentMemoryContext) != nullptr;
+    const LogConsumer *consumer = &request->consumers[i];
+    if (consumer->served) continue;
+    const FrontierRow *row = ReadFrontier(consumer->relid, snapshot, CurrentMemoryContext);
+    any = row != nullptr && row->fold_number > consumer->fold_number;
   }
   UnregisterSnapshot(snapshot);
   return any;
@@ -215,18 +206,19 @@ void Reclaim(const Request *request) {
     any |= empty[i];
   }
   if (!any) return;
-  if (AnyBecamePopulated(request) || !LockDependencies(request)) return;
-  RaiseLogStart(request);
+  if (AnyBecameServed(request) || !LockDependencies(request)) return;
+  RaiseLogStart(request, entry.captured_by != 0);
   for (int i = 0; i < kLogSegments; ++i)
     if (empty[i]) EmptySegment(entry.segments[i], toast[i]);
   CommandCounterIncrement();
 }
 
 void AtTransactionEnd(XactEvent event, void *) {
-  if (event == XACT_EVENT_PRE_COMMIT && requests != nullptr) {
+  if (event == XACT_EVENT_PRE_COMMIT && (requests != nullptr || LogLooksWanted())) {
     MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream reclaim", ALLOCSET_DEFAULT_SIZES);
     const MemoryContext saved = MemoryContextSwitchTo(context);
     PushActiveSnapshot(GetLatestSnapshot());
+    LookAtLogLimits();
     while (requests != nullptr) {
       const Request *request = requests;
       requests = request->next;
@@ -254,32 +246,33 @@ void ReclaimLog(Oid source) {
     any |= SegmentPages(entry.segments[i]) > 0;
   }
   if (!any) return;
+  NoteLogLook(source, LogLook::Asked);
 
   const MemoryContext saved = MemoryContextSwitchTo(TopTransactionContext);
   Request *request = static_cast<Request *>(palloc0(sizeof(Request)));
   request->source = source;
-  List *relids = ConsumersOf(source);
-  request->consumers = static_cast<Consumer *>(palloc0(sizeof(Consumer) * (list_length(relids) + 1)));
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
   const uint64 own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
   bool own_frontier = false;
-  ListCell *cell;
-  foreach (cell, relids) {
-    Consumer *consumer = &request->consumers[request->nconsumers++];
-    consumer->relid = lfirst_oid(cell);
-    const FrontierRow *row = ReadFrontier(consumer->relid, snapshot, TopTransactionContext);
-    consumer->populated = row != nullptr;
-    if (row == nullptr) continue;
-    consumer->fold_number = row->fold_number;
-    consumer->frontier = row->frontier;
-    own_frontier |= own != 0 && row->frontier.own_xid == own;
-  }
+  request->consumers = ReadLogConsumers(source, snapshot, &request->nconsumers);
+  for (int i = 0; i < request->nconsumers; ++i)
+    own_frontier |= own != 0 && request->consumers[i].has_frontier && request->consumers[i].frontier.own_xid == own;
   UnregisterSnapshot(snapshot);
   MemoryContextSwitchTo(saved);
   // A frontier of this transaction's own may yet be rolled back to a savepoint.
   if (own_frontier) return;
   request->next = requests;
   requests = request;
+}
+
+void EmptyLog(Oid source) {
+  CommandCounterIncrement();
+  Request request = {};
+  request.source = source;
+  Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+  request.consumers = ReadLogConsumers(source, snapshot, &request.nconsumers);
+  UnregisterSnapshot(snapshot);
+  Reclaim(&request);
 }
 
 void InitReclaim() { RegisterXactCallback(AtTransactionEnd, nullptr); }

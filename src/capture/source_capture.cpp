@@ -61,7 +61,9 @@ static void FillCapture(SourceCapture *capture, Relation table) {
   capture->highest = 0;
   capture->old_slot = capture->new_slot = nullptr;
   LogEntry entry;
-  capture->logged = ReadLogEntry(capture->key.source, &entry) && entry.captured_by != 0;
+  const bool has_log = ReadLogEntry(capture->key.source, &entry);
+  capture->logged = has_log && entry.captured_by != 0;
+  capture->abandoned = has_log && !capture->logged;
   if (!capture->logged) return;
   memcpy(capture->segments, entry.segments, sizeof(capture->segments));
   const TupleDesc live = RelationGetDescr(table);

@@ -30,6 +30,7 @@ struct SourceCapture {
   bool stale;         // invalidated since reading it began
   uint64 generation;  // another one whenever it was read anew
   bool logged;        // there is a log, and some stream table reads it: changes must be written
+  bool abandoned;     // there is a log, but it serves no stream table: nothing is written, and it should be empty
   Oid segments[kLogSegments];
   int ncolumns;
   AttrNumber highest;       // the highest attribute captured

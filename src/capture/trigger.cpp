@@ -4,6 +4,7 @@
 // nobody does, where only the statement's beginning and end are noted.
 #include "capture/capture_run.hpp"
 #include "capture/change_log.hpp"
+#include "capture/log_limit.hpp"
 #include "capture/open_statements.hpp"
 #include "capture/row_batch.hpp"
 #include "pg/boundary.hpp"
@@ -100,7 +101,10 @@ void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
       capture = LookupSourceCapture(trigger->tg_relation, atooid(trigger->tg_trigger->tgargs[0]));
       function->fn_extra = capture;
     }
-    if (!capture->logged) return;
+    if (!capture->logged) {
+      if (capture->abandoned) NoteLogLook(capture->key.source, LogLook::InTurn);
+      return;
+    }
     if (TRIGGER_FIRED_BY_UPDATE(event))
       BatchPair(capture, trigger->tg_trigslot, trigger->tg_newslot);
     else
@@ -140,7 +144,10 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
     if (capture->logged) OpenStatement(source);
     return PointerGetDatum(nullptr);
   }
-  if (capture->logged) CaptureChanges(trigger, capture);
+  if (capture->logged)
+    CaptureChanges(trigger, capture);
+  else if (capture->abandoned)
+    NoteLogLook(source, LogLook::InTurn);
   if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event)) CloseStatement(source);
   return PointerGetDatum(nullptr);
 }

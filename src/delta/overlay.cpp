@@ -130,9 +130,29 @@ CachedOverlay *FindExtendable(Relation rel, const Stream *stream, Snapshot snaps
   return nullptr;
 }
 
+// Locks the segments if none of them needs waiting; otherwise none, and tells which one does.
+Oid TryLockLogs(const Stream *stream) {
+  for (int i = 0; i < stream->nsources * kLogSegments; ++i) {
+    const Oid segment = stream->sources[i / kLogSegments].segments[i % kLogSegments];
+    if (!OidIsValid(segment) || ConditionalLockRelationOid(segment, AccessShareLock)) continue;
+    for (int k = 0; k < i; ++k) {
+      const Oid locked = stream->sources[k / kLogSegments].segments[k % kLogSegments];
+      if (OidIsValid(locked)) UnlockRelationOid(locked, AccessShareLock);
+    }
+    return segment;
+  }
+  return InvalidOid;
+}
+
+// Holds none while it waits for another: a standby's replay may have locked them in any order.
 void LockLogs(const Stream *stream) {
-  for (int i = 0; i < stream->nsources; ++i)
-    if (OidIsValid(stream->sources[i].segments[0])) LockLog(&stream->sources[i]);
+  for (;;) {
+    const Oid busy = TryLockLogs(stream);
+    if (!OidIsValid(busy)) return;
+    LockRelationOid(busy, AccessShareLock);
+    UnlockRelationOid(busy, AccessShareLock);
+    CHECK_FOR_INTERRUPTS();
+  }
 }
 
 void UnlockLogs(const Stream *stream) {
@@ -256,15 +276,17 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
     return HandOut(cached);
   }
 
-  // With the locks nobody reclaims what the frontier lacks; taking them may have brought news of the catalogs.
+  // With the locks nobody reclaims what the frontier lacks. News of the catalogs must be heard even where the locks are held
+  // already: writers that this snapshot sees may have stopped writing the log (capture/log_limit.hpp).
   LockLogs(stream);
+  AcceptInvalidationMessages();
   stream = LookupStream(stream->relid);
   if (stream == nullptr)
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                     errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
   // What is cached stays right without the log, but workers would not come to the same overlay.
   const bool reusable = cached != nullptr && cached->built->stream_generation == stream->generation &&
-                        (!cached->built->extendable || LogReaches(cached->built, stream));
+                        (!cached->built->extendable || LogReaches(cached->built->frontier, stream));
   if (!reusable) {
     cached = must_visit ? nullptr : FindExtendable(rel, stream, snapshot);
     cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);

@@ -58,7 +58,8 @@ void VisitRecord(const LogRecord *record, void *argument) {
 
   ++visit->records;
   if (record->kind != 'c') {
-    visit->recompute_reason = "a source was truncated";
+    visit->recompute_reason =
+        record->kind == 't' ? "a source was truncated" : "a transaction changed a source by more than the change log may hold";
     return;
   }
   BatchDecoder decoder;
@@ -126,7 +127,9 @@ const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream, Sna
   if (!stream->enrolled) return "the stream table came from a dump and awaits its first refresh";
   if (built->frontier == nullptr) return "the stream table is not populated";
   if (built->frontier->version != stream->version) return "the stream table must be rebuilt by its next refresh";
-  if (!LogReaches(built, stream)) return "the snapshot is older than the change log";
+  if (!LogReaches(built->frontier, stream))
+    return stream->cut_off ? "the change log has exceeded its limit; the stream table must be rebuilt by its next refresh"
+                           : "the snapshot is older than the change log";
   for (int i = 0; i < stream->nsources; ++i) {
     const StreamSource *source = &stream->sources[i];
     if (!OidIsValid(source->segments[0])) return "a source is not captured";
@@ -252,9 +255,9 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   return built;
 }
 
-bool LogReaches(const BuiltOverlay *built, const Stream *stream) {
+bool LogReaches(const FrontierRow *frontier, const Stream *stream) {
   for (int i = 0; i < stream->nsources; ++i)
-    if (built->frontier->fold_number < stream->sources[i].log_start) return false;
+    if (frontier->fold_number < stream->sources[i].log_start) return false;
   return true;
 }
 

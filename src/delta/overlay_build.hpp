@@ -35,8 +35,8 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
 // True when the overlay of an earlier snapshot can be brought up to snapshot instead of built anew.
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);
 
-// True when the logs still hold everything that the overlay's frontier lacks: their locks must be held.
-bool LogReaches(const BuiltOverlay *built, const Stream *stream);
+// True when the logs still hold everything that a frontier lacks: their locks must be held.
+bool LogReaches(const FrontierRow *frontier, const Stream *stream);
 
 // Brings it up to snapshot, in place. The caller has taken it out of any cache; nobody holds it.
 void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);

@@ -16,7 +16,8 @@ void RequirePreload() {
 
 void InitSettings(bool preloaded) {
   library_is_preloaded = preloaded;
-  MarkGUCPrefixReserved("pgstream");
 }
+
+void ReserveSettings() { MarkGUCPrefixReserved("pgstream"); }
 
 }  // namespace pgstream

@@ -8,5 +8,8 @@ namespace pgstream {
 void RequirePreload();
 
 void InitSettings(bool preloaded);
+// Refuses any other setting of our prefix. To be called when all of ours are defined: the server drops what it does not
+// know by then, settings of the configuration file among them.
+void ReserveSettings();
 
 }  // namespace pgstream

@@ -61,14 +61,18 @@ void CreateCache() {
   cache = hash_create("pg_stream streams", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-bool IsPopulated(const Stream *stream) {
+// Also finds out the number of the latest fold.
+bool IsPopulated(const Stream *stream, int64 *fold_number) {
   CatalogScan scan;
   bool populated = false;
+  *fold_number = PG_INT64_MAX;
   if (!BeginCatalogScan(&scan, "pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, stream->relid, nullptr,
                         AccessShareLock))
     return false;
-  if (HeapTuple tuple = NextCatalogTuple(&scan))
+  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
     populated = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_frontier::version, nullptr)) == stream->version;
+    *fold_number = DatumGetInt64(CatalogColumn(&scan, tuple, pgs_frontier::fold_number, nullptr));
+  }
   EndCatalogScan(&scan);
   return populated;
 }
@@ -147,13 +151,15 @@ Stream *LoadStream(Oid relid) {
   }
   relation_close(rel, NoLock);
   if (query == nullptr) return nullptr;
-  stream->populated = stream->enrolled && IsPopulated(stream);
+  int64 fold_number = PG_INT64_MAX;
+  stream->populated = stream->enrolled && IsPopulated(stream, &fold_number);
   stream->source_relids = RelationsRead(query);
   stream->nsources = stream->plan->nsources;
   stream->sources = static_cast<StreamSource *>(palloc0(sizeof(StreamSource) * Max(stream->nsources, 1)));
   for (int i = 0; i < stream->nsources; ++i) {
     stream->sources[i].relid = stream->plan->sources[i];
     LoadSource(&stream->sources[i], relid);
+    stream->cut_off |= stream->sources[i].log_start > fold_number;
   }
   return stream;
 }

@@ -33,6 +33,7 @@ struct Stream {
   int32 version;
   bool enrolled;    // has a catalog row; a table that came from a dump has none until its first refresh, and recomputes
   bool populated;   // there is a frontier of this version (whatever the reader's snapshot sees of it)
+  bool cut_off;     // a log has exceeded its limit: it serves only frontiers beyond the latest one
   Oid key_index;  // InvalidOid where the strategy needs none
   int nsources;   // captured sources; 0 when plan->strategy is RecomputeAlways
   StreamSource *sources;

@@ -146,17 +146,25 @@ bool TruncatedBeyondSnapshot(const Stream *stream, Snapshot snapshot) {
   return search.found;
 }
 
-// Puts the capture of the sources in order where the base is to be rebuilt anyway, or where it is not as it must be, in which
-// case the base is rebuilt: changes may be missing in the log.
-const Stream *RepairCapture(const Stream *stream) {
-  if (stream->mode == RefreshMode::Full || !stream->enrolled || (stream->populated && SourcesAreCaptured(stream)))
-    return stream;
+bool NeedsRebuild(const Stream *stream, const FrontierRow *frontier) {
+  return stream->mode == RefreshMode::Full || frontier == nullptr || frontier->version != stream->version ||
+         !LogReaches(frontier, stream);
+}
+
+// Puts the capture of the sources in order where the base is to be rebuilt anyway (its log may have exceeded its limit, and
+// then writers have stopped), or where it is not as it must be, in which case the base is rebuilt: changes may be missing in
+// the log. Nobody takes it away before the commit. True when something was attached.
+bool RepairCapture(const Stream *stream) {
+  if (stream->mode == RefreshMode::Full || !stream->enrolled ||
+      (stream->populated && !stream->cut_off && SourcesAreCaptured(stream)))
+    return false;
   const Oid relid = stream->relid;
   const int32 version = stream->version;
-  if (RegisterSources(relid, stream->plan) && LookupStream(relid)->version == version) RaiseVersion(relid);
+  const bool changed = RegisterSources(relid, stream->plan);
+  if (changed && LookupStream(relid)->version == version) RaiseVersion(relid);
   InvalidateStream(relid);
   CommandCounterIncrement();
-  return LookupStream(relid);
+  return changed;
 }
 
 }  // namespace
@@ -170,7 +178,8 @@ FoldResult RefreshStream(Oid relid) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a stream table", RelationGetRelationName(rel))));
   ListCell *cell;
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
-  stream = RepairCapture(LookupStream(relid));
+  const bool attached = RepairCapture(LookupStream(relid));
+  stream = LookupStream(relid);
   // Their trees may have got members meanwhile.
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
@@ -197,11 +206,16 @@ FoldResult RefreshStream(Oid relid) {
   FoldResult result = {"NO_DATA", 0, 0};
   int64 own_sequence = LastLogSequence();
   BuiltOverlay *built = nullptr;
-  const bool rebuild =
-      stream->mode == RefreshMode::Full || frontier == nullptr || frontier->version != stream->version;
+  const bool rebuild = NeedsRebuild(stream, frontier);
   const bool base_unused = BaseIsUnused(stream);
+  bool postponed = false;
   if (!rebuild && base_unused) {
     // Nothing can be pending.
+  } else if (rebuild && attached && xact_snapshot) {
+    ereport(NOTICE, (errmsg("capture of the sources of stream table \"%s\" is attached again", RelationGetRelationName(rel)),
+                     errdetail("This transaction's snapshot is older than that, so nothing is computed yet."),
+                     errhint("Refresh it in another transaction.")));
+    postponed = true;
   } else if (!rebuild) {
     built = BuildOverlay(rel, stream, snapshot, true, MergeDecision::Own);
     // A base computed anew has all of this transaction's changes, whether their records were read or not.
@@ -212,7 +226,7 @@ FoldResult RefreshStream(Oid relid) {
                     errdetail("The snapshot is older than the capture of the table's sources."),
                     errhint("Refresh it in another transaction.")));
   }
-  if (rebuild || (built != nullptr && built->merges)) {
+  if (!postponed && (rebuild || (built != nullptr && built->merges))) {
     BaseWriter *writer = BeginBaseWrite(rel);
     const bool full = rebuild || built->overlay.masks_all;
     if (full)
@@ -224,7 +238,7 @@ FoldResult RefreshStream(Oid relid) {
     result.deleted = writer->deleted + writer->updated;
     EndBaseWrite(writer);
     WriteFrontier(relid, stream->version, frontier != nullptr ? frontier->fold_number + 1 : 1, snapshot, own_sequence);
-    if (!stream->populated) InvalidateStream(relid);
+    if (!stream->populated || stream->cut_off) InvalidateStream(relid);
   }
   if (built != nullptr) MemoryContextDelete(built->overlay.context);
   PopActiveSnapshot();
