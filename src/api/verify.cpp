@@ -21,7 +21,7 @@ PGSTREAM_FUNCTION(pgstream_verify) {
   if (get_call_result_type(fcinfo, nullptr, &descriptor) != TYPEFUNC_COMPOSITE) elog(ERROR, "return type must be a row type");
   const MemoryContext caller = CurrentMemoryContext;
   OwnerScope scope;
-  EnterOwnerScope(stream->owner, &scope);
+  EnterOwnerScope(stream, &scope);
   StringInfoData command;
   initStringInfo(&command);
   appendStringInfo(&command,
