@@ -1,5 +1,6 @@
 // pg_stream: incrementally maintained tables as a native kind of relation. The library's entry point.
 #include "am/access_method.hpp"
+#include "api/definition_change.hpp"
 #include "api/drop.hpp"
 #include "api/utility.hpp"
 #include "capture/change_log.hpp"
@@ -25,6 +26,7 @@ void _PG_init(void) {
     InitCapture();
     InitUtility();
     InitDrop();
+    InitDefinitionChange();
     InitScanHooks();
   }
   ReserveSettings();

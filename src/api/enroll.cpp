@@ -108,6 +108,16 @@ void EnsureKeyIndex(Oid relid) {
   CommandCounterIncrement();
 }
 
+void FollowDefinition(Oid relid) {
+  const Stream *stream = LookupStream(relid);
+  if (stream == nullptr || !stream->enrolled || stream->mode == RefreshMode::Full) return;
+  if (!stream->populated) NoticeUnsettled(relid);
+  if (stream->plan->nindex_columns == 0 || OidIsValid(stream->key_index)) return;
+  // As a refresh does: one at a time.
+  LockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+  EnsureKeyIndex(relid);
+}
+
 void EnrollRestored(Oid relid) {
   const Stream *stream = LookupStream(relid);
   if (stream == nullptr || stream->enrolled) return;

@@ -23,6 +23,10 @@ void EnsureKeyIndex(Oid relid);
 // Enters a stream table that is not in the catalogs, as after a restore. Nothing for others.
 void EnrollRestored(Oid relid);
 
+// Before a refresh: the key index that a definition wants which DDL has made maintainable, and a NOTICE where it has become
+// what no log tells of.
+void FollowDefinition(Oid relid);
+
 // Tells the user, where nothing that is captured can tell when the query's result changes.
 void NoticeUnsettled(Oid relid);
 

@@ -20,6 +20,7 @@ PGSTREAM_FUNCTION(pgstream_refresh_stream_table) {
   const TimestampTz start = GetCurrentTimestamp();
   const Oid relid = ResolveStreamTable(PG_GETARG_TEXT_PP(0), AccessShareLock, true);
   EnrollRestored(relid);
+  FollowDefinition(relid);
   const FoldResult result = RefreshStream(relid);
   if (strcmp(result.action, "NO_DATA") != 0) RecordRefresh(relid, &result, start);
   PG_RETURN_VOID();

@@ -11,6 +11,7 @@
 #include "capture/source_capture.hpp"
 #include "pg/catalog.hpp"
 #include "pg/inheritance.hpp"
+#include "pg/reach.hpp"
 #include "pg/rebuild.hpp"
 #include "pg/source_use.hpp"
 #include "pg/stream.hpp"
@@ -68,7 +69,11 @@ List *StreamsConcerned(const SourceDdl *ddl) {
   if (OidIsValid(ddl->parent)) relids = list_concat_unique_oid(relids, TableAndAbove(ddl->parent));
   relids = list_concat_unique_oid(relids, TreeMembers(ddl->table, nullptr));
   ListCell *cell;
-  foreach (cell, relids) streams = list_concat_unique_oid(streams, ConsumersOf(lfirst_oid(cell)));
+  foreach (cell, relids) {
+    streams = list_concat_unique_oid(streams, ConsumersOf(lfirst_oid(cell)));
+    // Those that do not capture it, as over row security, may be maintained from now on.
+    streams = list_concat_unique_oid(streams, StreamsReaching(RelationRelationId, lfirst_oid(cell)));
+  }
   list_sort(streams, list_oid_cmp);
   return streams;
 }

@@ -3,6 +3,7 @@
 #include "api/utility.hpp"
 
 #include "api/create.hpp"
+#include "api/definition_change.hpp"
 #include "api/drop.hpp"
 #include "api/source_ddl.hpp"
 #include "pg/boundary.hpp"
@@ -168,7 +169,10 @@ void ProcessStreamUtility(UtilityCall *call) {
   // (ROLLBACK) must not look into catalogs.
   const bool watched = IsTransactionState() && OidIsValid(CatalogRelationId("pgs_stream"));
   SourceDdl ddl = {};
-  if (watched) CheckStatement(statement, &ddl);
+  if (watched) {
+    CheckStatement(statement, &ddl);
+    MarkBefore(statement);
+  }
   HandOn(call);
   if (!watched || !IsTransactionState()) return;
   AfterTreeChange(&ddl);

@@ -29,6 +29,31 @@ void Register(Oid stream, Oid source, const Bitmapset *columns) {
   table_close(rel, NoLock);
 }
 
+// Makes the columns of a registration those that the plan uses. True when they were others.
+bool UpdateColumns(Oid stream, Oid source, const Bitmapset *columns) {
+  CatalogScan scan;
+  bool changed = false;
+  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
+                        RowExclusiveLock))
+    return false;
+  ArrayType *const wanted = AttributeArray(columns);
+  while (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr)) != source) continue;
+    const ArrayType *present = DatumGetArrayTypePCopy(CatalogColumn(&scan, tuple, pgs_dependency::columns, nullptr));
+    if (VARSIZE(present) == VARSIZE(wanted) && memcmp(present, wanted, VARSIZE(wanted)) == 0) continue;
+    Datum values[pgs_dependency::natts] = {};
+    bool nulls[pgs_dependency::natts] = {};
+    bool replace[pgs_dependency::natts] = {};
+    values[pgs_dependency::columns - 1] = PointerGetDatum(wanted);
+    replace[pgs_dependency::columns - 1] = true;
+    CatalogTupleUpdate(scan.rel, &tuple->t_self,
+                       heap_modify_tuple(tuple, RelationGetDescr(scan.rel), values, nulls, replace));
+    changed = true;
+  }
+  EndCatalogScan(&scan);
+  return changed;
+}
+
 // Removes the registration for sources that the plan does not capture (any more), and their capture if nobody else has it.
 bool Unregister(Oid stream, List *sources) {
   List *gone = NIL;
@@ -80,6 +105,8 @@ bool RegisterSources(Oid stream, const DeltaPlan *plan) {
     if (!list_member_oid(registered, source)) {
       Register(stream, source, plan->columns[number]);
       changed = true;
+    } else {
+      changed |= UpdateColumns(stream, source, plan->columns[number]);
     }
     CommandCounterIncrement();
     CacheInvalidateRelcacheByRelid(source);

@@ -5,6 +5,7 @@
 #include "delta/addition_hash.hpp"
 #include "delta/evaluate.hpp"
 #include "pg/boundary.hpp"
+#include "pg/rebuild.hpp"
 
 extern "C" {
 #include "executor/nodeHash.h"
@@ -173,6 +174,10 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
     built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
   }
+  // What was evaluated may have met a function that replaced the one the base was computed with.
+  if (visit->recompute_reason == nullptr && visit->records > 0 && stream->plan->dependence.unlocked &&
+      CurrentStreamVersion(stream->relid) != stream->version)
+    visit->recompute_reason = "the definition was changed meanwhile";
   if (visit->recompute_reason != nullptr && visit->decision == MergeDecision::Merge)
     ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
                     errmsg("could not merge stream table \"%s\" as the parallel leader did",

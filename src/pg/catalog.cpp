@@ -48,15 +48,14 @@ Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column,
   return value;
 }
 
-// Waits for whoever is changing the row and locks it; false when it was changed or is gone meanwhile.
-static bool LockCatalogRow(Relation catalog, HeapTuple tuple) {
+TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple) {
   HeapTupleData locked = *tuple;
   Buffer buffer;
   TM_FailureData failure;
   const TM_Result result = heap_lock_tuple(catalog, &locked, GetCurrentCommandId(true), LockTupleExclusive, LockWaitBlock,
                                            false, &buffer, &failure);
   ReleaseBuffer(buffer);
-  return result == TM_Ok;
+  return result;
 }
 
 int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key) {
@@ -68,7 +67,7 @@ int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column,
     if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return deleted;
     while (HeapTuple tuple = NextCatalogTuple(&scan)) {
       // A reclaim may be updating the row; the next scan's snapshot sees what it left.
-      if (LockCatalogRow(scan.rel, tuple)) {
+      if (LockCatalogRow(scan.rel, tuple) == TM_Ok) {
         CatalogTupleDelete(scan.rel, &tuple->t_self);
         ++deleted;
       } else {
@@ -81,12 +80,20 @@ int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column,
   return deleted;
 }
 
-bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
-                      const Datum *values, const bool *nulls) {
+// One attempt at UpdateCatalogRow; again is set when the row changed under it.
+static bool TryUpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
+                                const Datum *values, const bool *nulls, bool *again) {
   CatalogScan scan;
   bool found = false;
+  *again = false;
   if (!BeginCatalogScan(&scan, catalog, index, 1, key, nullptr, RowExclusiveLock)) return false;
-  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+  HeapTuple tuple = NextCatalogTuple(&scan);
+  if (tuple != nullptr) {
+    const TM_Result locked = LockCatalogRow(scan.rel, tuple);
+    // What this command changed itself is an error of the program, which the update reports.
+    *again = locked != TM_Ok && locked != TM_SelfModified;
+  }
+  if (tuple != nullptr && !*again) {
     const TupleDesc desc = RelationGetDescr(scan.rel);
     Datum *new_values = static_cast<Datum *>(palloc0(sizeof(Datum) * desc->natts));
     bool *new_nulls = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
@@ -101,6 +108,16 @@ bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, co
     found = true;
   }
   EndCatalogScan(&scan);
+  return found;
+}
+
+bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
+                      const Datum *values, const bool *nulls) {
+  bool again, found;
+  do {
+    found = TryUpdateCatalogRow(catalog, index, key, n, columns, values, nulls, &again);
+    CHECK_FOR_INTERRUPTS();
+  } while (again);
   return found;
 }
 

@@ -31,6 +31,10 @@ void EndCatalogScan(CatalogScan *scan);
 // Column of a catalog tuple; *isnull may be nullptr for NOT NULL columns.
 Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column, bool *isnull);
 
+// Waits for whoever is changing a row and locks it. TM_Ok: locked; TM_SelfModified: this very command has changed it; else it
+// was changed or is gone meanwhile, and the next scan's snapshot sees what is left.
+TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple);
+
 // Deletes every row of a catalog whose column (through the index named) equals key. Returns their number.
 int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key);
 

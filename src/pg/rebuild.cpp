@@ -6,43 +6,48 @@
 
 namespace pgstream {
 
-// Waits for whoever is changing the row and locks it. False when it was changed or is gone meanwhile.
-static bool LockRow(Relation catalog, HeapTuple tuple) {
-  HeapTupleData locked = *tuple;
-  Buffer buffer;
-  TM_FailureData failure;
-  const TM_Result result = heap_lock_tuple(catalog, &locked, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-                                           LockWaitBlock, false, &buffer, &failure);
-  ReleaseBuffer(buffer);
-  return result == TM_Ok;
+// One attempt; again is set when the row changed under it. The stream table itself is not looked at: it may be about to be
+// dropped, by the command that asks.
+static bool TryToRaise(Oid stream, bool *again) {
+  CatalogScan scan;
+  bool raised = false;
+  *again = false;
+  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, stream, nullptr, RowExclusiveLock))
+    return false;
+  HeapTuple tuple = NextCatalogTuple(&scan);
+  if (tuple != nullptr &&
+      strcmp(TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr)), "FULL") != 0) {
+    const TM_Result locked = LockCatalogRow(scan.rel, tuple);
+    // Several objects that one command changes concern the same stream table: it is raised once.
+    raised = locked == TM_Ok || locked == TM_SelfModified;
+    *again = !raised;
+    if (locked == TM_Ok) {
+      Datum values[pgs_stream::natts] = {};
+      bool nulls[pgs_stream::natts] = {};
+      bool replace[pgs_stream::natts] = {};
+      values[pgs_stream::version - 1] =
+          Int32GetDatum(DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr)) + 1);
+      replace[pgs_stream::version - 1] = true;
+      HeapTuple changed = heap_modify_tuple(tuple, RelationGetDescr(scan.rel), values, nulls, replace);
+      CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
+      heap_freetuple(changed);
+    }
+  }
+  EndCatalogScan(&scan);
+  return raised;
 }
 
-// The stream table itself is not looked at: it may be about to be dropped, by the command that asks.
-void RaiseVersion(Oid stream) {
-  for (bool again = true; again;) {
-    CatalogScan scan;
-    again = false;
+void RaiseVersionAmidCommand(Oid stream) {
+  bool again, raised;
+  do {
     CHECK_FOR_INTERRUPTS();
-    if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, stream, nullptr, RowExclusiveLock))
-      return;
-    if (HeapTuple tuple = NextCatalogTuple(&scan)) {
-      if (LockRow(scan.rel, tuple)) {
-        Datum values[pgs_stream::natts] = {};
-        bool nulls[pgs_stream::natts] = {};
-        bool replace[pgs_stream::natts] = {};
-        values[pgs_stream::version - 1] =
-            Int32GetDatum(DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr)) + 1);
-        replace[pgs_stream::version - 1] = true;
-        HeapTuple changed = heap_modify_tuple(tuple, RelationGetDescr(scan.rel), values, nulls, replace);
-        CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
-        heap_freetuple(changed);
-      } else {
-        again = true;
-      }
-    }
-    EndCatalogScan(&scan);
-  }
-  if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(stream))) InvalidateStream(stream);
+    raised = TryToRaise(stream, &again);
+  } while (again);
+  if (raised && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(stream))) InvalidateStream(stream);
+}
+
+void RaiseVersion(Oid stream) {
+  RaiseVersionAmidCommand(stream);
   CommandCounterIncrement();
 }
 
@@ -52,6 +57,16 @@ void MarkForRebuild(Oid source) {
   list_sort(streams, list_oid_cmp);
   ListCell *cell;
   foreach (cell, streams) RaiseVersion(lfirst_oid(cell));
+}
+
+int32 CurrentStreamVersion(Oid relid) {
+  CatalogScan scan;
+  int32 version = 0;
+  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock)) return 0;
+  if (HeapTuple tuple = NextCatalogTuple(&scan))
+    version = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr));
+  EndCatalogScan(&scan);
+  return version;
 }
 
 }  // namespace pgstream

@@ -77,8 +77,18 @@ bool IsPopulated(const Stream *stream, int64 *fold_number) {
   return populated;
 }
 
-// The log counts for a stream table that is registered for it, and for no other: it may have begun after its base was made.
-void LoadSource(StreamSource *source, Oid stream_relid) {
+// Whether the columns of a row of pgs_dependency are all that a plan uses.
+bool CoversColumns(ArrayType *registered, const Bitmapset *used) {
+  const int16 *numbers = reinterpret_cast<const int16 *>(ARR_DATA_PTR(registered));
+  Bitmapset *columns = nullptr;
+  for (int i = 0; i < ArrayGetNItems(ARR_NDIM(registered), ARR_DIMS(registered)); ++i)
+    columns = bms_add_member(columns, numbers[i]);
+  return bms_is_subset(used, columns);
+}
+
+// The log counts for a stream table that is registered for it, with all columns used, and for no other: it may have begun
+// after its base was made.
+void LoadSource(StreamSource *source, Oid stream_relid, const Bitmapset *used) {
   CatalogScan scan;
   bool registered = false;
   if (BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_source_idx", pgs_dependency::source_relid,
@@ -86,7 +96,8 @@ void LoadSource(StreamSource *source, Oid stream_relid) {
     while (HeapTuple tuple = NextCatalogTuple(&scan)) {
       if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::relid, nullptr)) != stream_relid) continue;
       source->log_start = DatumGetInt64(CatalogColumn(&scan, tuple, pgs_dependency::log_start, nullptr));
-      registered = true;
+      registered =
+          CoversColumns(DatumGetArrayTypePCopy(CatalogColumn(&scan, tuple, pgs_dependency::columns, nullptr)), used);
     }
     EndCatalogScan(&scan);
   }
@@ -158,7 +169,7 @@ Stream *LoadStream(Oid relid) {
   stream->sources = static_cast<StreamSource *>(palloc0(sizeof(StreamSource) * Max(stream->nsources, 1)));
   for (int i = 0; i < stream->nsources; ++i) {
     stream->sources[i].relid = stream->plan->sources[i];
-    LoadSource(&stream->sources[i], relid);
+    LoadSource(&stream->sources[i], relid, stream->plan->columns[i]);
     stream->cut_off |= stream->sources[i].log_start > fold_number;
   }
   return stream;
