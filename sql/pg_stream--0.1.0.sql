@@ -121,6 +121,10 @@ CREATE FUNCTION pgstream.capture_changes() RETURNS trigger
 COMMENT ON FUNCTION pgstream.capture_changes() IS 'appends the changes of a statement to the change log of its table; attached by pg_stream itself';
 REVOKE ALL ON FUNCTION pgstream.capture_changes() FROM PUBLIC;
 
+CREATE FUNCTION pgstream.stream_options(VARIADIC options text[]) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN true;
+COMMENT ON FUNCTION pgstream.stream_options(text[]) IS 'carries the options of a stream table in its defining rule, which is disabled';
+
 CREATE FUNCTION pgstream.key_hash(VARIADIC "any") RETURNS bigint
   AS 'MODULE_PATHNAME', 'pgstream_key_hash' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgstream.key_hash("any") IS 'hash of a key: equal keys have equal hashes, whatever their binary images';

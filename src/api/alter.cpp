@@ -2,6 +2,7 @@
 #include "api/alter.hpp"
 
 #include "api/enroll.hpp"
+#include "api/key_index_upkeep.hpp"
 #include "api/options.hpp"
 #include "api/query_checks.hpp"
 #include "pg/catalog.hpp"
@@ -17,26 +18,6 @@ extern "C" {
 namespace pgstream {
 
 namespace {
-
-struct StoredOptions {
-  const char *schedule;  // nullptr: calculated
-  const char *status;
-};
-
-StoredOptions ReadOptions(Oid relid) {
-  StoredOptions options = {};
-  CatalogScan scan;
-  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock))
-    return options;
-  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
-    bool isnull;
-    const Datum schedule = CatalogColumn(&scan, tuple, pgs_stream::schedule, &isnull);
-    if (!isnull) options.schedule = TextDatumGetCString(schedule);
-    options.status = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::status, nullptr));
-  }
-  EndCatalogScan(&scan);
-  return options;
-}
 
 bool SameText(const char *a, const char *b) { return a == b || (a != nullptr && b != nullptr && strcmp(a, b) == 0); }
 
@@ -87,11 +68,12 @@ void Redefine(Relation rel, const Query *query, RefreshMode mode) {
   if (query != nullptr) {
     ReplaceDefinition(rel, query);
     const AttrNumber column = pgs_stream::settings;
-    const Datum settings = SettingsToRecord();
+    const Datum settings = SettingsToRecord(nullptr, 0);
     UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, 1, &column, &settings, nullptr);
     CommandCounterIncrement();
   }
   ReenrollStream(rel, mode, key_index);
+  RecordOptions(rel);
   int64 rows = 0;
   const bool populated = populate && PopulateStream(relid, &rows);
   CommandCounterIncrement();
@@ -112,7 +94,7 @@ void Redefine(Relation rel, const Query *query, RefreshMode mode) {
 AlterationEffect EffectOf(Relation rel, const Alteration *alteration) {
   AlterationEffect effect = {};
   const Stream *stream = LookupStream(RelationGetRelid(rel));
-  const StoredOptions options = ReadOptions(stream->relid);
+  const StoredOptions options = ReadStoredOptions(stream->relid);
   if (alteration->sets_schedule && !SameText(options.schedule, alteration->schedule)) {
     effect.options = true;
     effect.reasons = lappend(effect.reasons, psprintf("schedule changes from %s to %s", ShowSchedule(options.schedule),
@@ -145,7 +127,7 @@ void AlterStream(Relation rel, const Alteration *alteration, const AlterationEff
                     errdetail("%s", effect->misfits),
                     errhint("Let the query return the same columns, or drop the stream table and create it anew.")));
   if (alteration->sets_schedule || alteration->status != nullptr) {
-    const StoredOptions stored = ReadOptions(relid);
+    const StoredOptions stored = ReadStoredOptions(relid);
     const char *schedule = alteration->sets_schedule ? alteration->schedule : stored.schedule;
     const AttrNumber columns[] = {pgs_stream::schedule, pgs_stream::status};
     const Datum values[] = {schedule != nullptr ? CStringGetTextDatum(schedule) : static_cast<Datum>(0),
@@ -155,6 +137,7 @@ void AlterStream(Relation rel, const Alteration *alteration, const AlterationEff
     CommandCounterIncrement();
   }
   if (!effect->redefines) {
+    if (effect->options) RecordOptions(rel);
     table_close(rel, NoLock);
     return;
   }

@@ -2,10 +2,12 @@
 #include "api/create.hpp"
 
 #include "api/enroll.hpp"
+#include "api/key_index_upkeep.hpp"
 #include "api/options.hpp"
 #include "api/query_checks.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
+#include "pg/query_settings.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
 #include "refresh/fold.hpp"
@@ -40,7 +42,8 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
     Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be temporary", "Create a permanent stream table.");
   StoreDefinition(rel, query);
-  EnrollStream(rel, options);
+  EnrollStream(rel, options, SettingsToRecord(nullptr, 0));
+  RecordOptions(rel);
   NoticeUnsettled(relid);
 
   int64 rows = 0;

@@ -2,79 +2,49 @@
 #include "api/enroll.hpp"
 
 #include "api/drop.hpp"
+#include "api/key_index_upkeep.hpp"
 #include "capture/registration.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/key_index.hpp"
+#include "pg/query_settings.hpp"
 #include "pg/stream.hpp"
-
-extern "C" {
-#include "catalog/pg_depend.h"
-}
 
 namespace pgstream {
 
 namespace {
 
-void InsertStream(Oid relid, const StreamOptions *options) {
+void InsertStream(Oid relid, const StreamOptions *options, Datum settings) {
   const Oid types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID};
   const Datum values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(RefreshModeName(options->mode)),
                           options->schedule != nullptr ? CStringGetTextDatum(options->schedule) : static_cast<Datum>(0),
-                          CStringGetTextDatum("INITIALIZING"), SettingsToRecord()};
+                          CStringGetTextDatum("INITIALIZING"), settings};
   const bool nulls[] = {false, false, options->schedule == nullptr, false, false};
   RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status, settings) "
                     "VALUES ($1, $2, $3, $4, $5)",
                     lengthof(types), types, values, nulls);
 }
 
-void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
-  StringInfoData command;
-  initStringInfo(&command);
-  appendStringInfo(&command, "CREATE INDEX ON %s.%s (pgstream.%s(",
-                   quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
-                   quote_identifier(RelationGetRelationName(rel)), KeyFunction(plan));
-  for (int i = 0; i < plan->nindex_columns; ++i)
-    appendStringInfo(&command, "%s%s", i > 0 ? ", " : "",
-                     quote_identifier(NameStr(
-                         TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
-  appendStringInfoString(&command, "))");
-  // CREATE INDEX wants to be the only one to have the table open.
-  table_close(rel, NoLock);
-  SPI_connect();
-  const int result = SPI_execute(command.data, false, 0);
-  if (result != SPI_OK_UTILITY) elog(ERROR, "could not create key index: %s", SPI_result_code_string(result));
-  SPI_finish();
-  CommandCounterIncrement();
-}
-
-// Makes an object of a table one that cannot be dropped alone, once.
-void DependInternally(Oid class_id, Oid object_id, Oid table) {
-  ObjectAddress object_address, table_address;
-  ObjectAddressSet(object_address, class_id, object_id);
-  ObjectAddressSet(table_address, RelationRelationId, table);
-  deleteDependencyRecordsForSpecific(class_id, object_id, DEPENDENCY_INTERNAL, RelationRelationId, table);
-  recordDependencyOn(&object_address, &table_address, DEPENDENCY_INTERNAL);
-}
-
 }  // namespace
 
-void EnrollStream(Relation rel, const StreamOptions *options) {
+void EnrollStream(Relation rel, const StreamOptions *options, Datum settings) {
   const Oid relid = RelationGetRelid(rel);
-  // Those of a table that came from a dump are the settings of its first refresh.
-  InsertStream(relid, options);
+  InsertStream(relid, options, settings);
   CommandCounterIncrement();
   if (options->mode == RefreshMode::Differential) (void)RegisterSources(relid, PlanDelta(LoadDefinition(rel)));
   InvalidateStream(relid);
   CommandCounterIncrement();
 }
 
-// Drops an index that only the extension may drop.
-static void DropKeyIndex(Oid index) {
-  ObjectAddress address;
-  ObjectAddressSet(address, RelationRelationId, index);
-  deleteDependencyRecordsFor(RelationRelationId, index, true);
-  CommandCounterIncrement();
-  performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+void RecordOptions(Relation rel) {
+  const Stream *stream = LookupStream(RelationGetRelid(rel));
+  const StoredOptions stored = ReadStoredOptions(stream->relid);
+  const int nsettings = stream->plan->dependence.settings ? stream->nsettings : 0;
+  auto *options = static_cast<DefinitionOption *>(palloc(sizeof(DefinitionOption) * (nsettings + 2)));
+  options[0] = {kRefreshModeOption, RefreshModeName(stream->mode)};
+  options[1] = {kScheduleOption, stored.schedule != nullptr ? stored.schedule : "calculated"};
+  for (int i = 0; i < nsettings; i++) options[i + 2] = {stream->settings[i].name, stream->settings[i].value};
+  StoreDefinitionOptions(rel, options, nsettings + 2);
 }
 
 void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {
@@ -87,23 +57,6 @@ void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {
   const DeltaPlan *plan = PlanDelta(LoadDefinition(rel));
   if (mode == RefreshMode::Differential) (void)RegisterSources(relid, plan);
   if (OidIsValid(old_index) && (mode == RefreshMode::Full || FindKeyIndex(rel, plan) != old_index)) DropKeyIndex(old_index);
-  InvalidateStream(relid);
-  CommandCounterIncrement();
-}
-
-void EnsureKeyIndex(Oid relid) {
-  const DeltaPlan *plan = LookupStream(relid)->plan;
-  if (plan->nindex_columns == 0) return;
-  Relation rel = table_open(relid, NoLock);
-  Oid index = FindKeyIndex(rel, plan);
-  if (!OidIsValid(index)) {
-    CreateKeyIndex(rel, plan);
-    rel = table_open(relid, NoLock);
-    index = FindKeyIndex(rel, plan);
-  }
-  table_close(rel, NoLock);
-  if (!OidIsValid(index)) elog(ERROR, "key index of stream table %u not found", relid);
-  DependInternally(RelationRelationId, index, relid);
   InvalidateStream(relid);
   CommandCounterIncrement();
 }
@@ -123,11 +76,14 @@ void EnrollRestored(Oid relid) {
   if (stream == nullptr || stream->enrolled) return;
   // As creation does, before anybody else refreshes or reads the key index.
   Relation rel = table_open(relid, ShareUpdateExclusiveLock);
-  const StreamOptions options = {RefreshMode::Differential, kDefaultSchedule, false};
+  DefinitionOption *given;
+  const int n = LoadDefinitionOptions(rel, &given);
+  const StreamOptions options = OptionsAmong(given, n);
   MakeDefinitionInternal(rel);
-  EnrollStream(rel, &options);
+  EnrollStream(rel, &options, SettingsToRecord(given, n));
+  RecordOptions(rel);
   table_close(rel, NoLock);
-  EnsureKeyIndex(relid);
+  if (options.mode == RefreshMode::Differential) EnsureKeyIndex(relid);
 }
 
 void NoticeUnsettled(Oid relid) {

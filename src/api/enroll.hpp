@@ -10,15 +10,16 @@
 namespace pgstream {
 
 // Inserts the catalog row of an open table that has a definition, and attaches capture to the sources of its query (not in
-// FULL mode).
-void EnrollStream(Relation rel, const StreamOptions *options);
+// FULL mode). settings: see SettingsToRecord.
+void EnrollStream(Relation rel, const StreamOptions *options, Datum settings);
+
+// Copies the options and, where the query reads them, the settings of an enrolled stream table into its definition, for
+// dumps. To be called whenever they change.
+void RecordOptions(Relation rel);
 
 // Enrolls a stream table anew after its definition or mode changed: another version, the sources and the key index of the
 // new query, nothing of the old one. In FULL mode it has neither. old_index: the key index before that change.
 void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index);
-
-// Finds or creates the internal index that finds a base row from its key. No one else in this session has the table open.
-void EnsureKeyIndex(Oid relid);
 
 // Enters a stream table that is not in the catalogs, as after a restore. Nothing for others.
 void EnrollRestored(Oid relid);

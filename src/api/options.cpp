@@ -2,10 +2,9 @@
 #include "api/options.hpp"
 
 #include "core/schedule.hpp"
+#include "pg/catalog.hpp"
 
 namespace pgstream {
-
-const char *RefreshModeName(RefreshMode mode) { return mode == RefreshMode::Full ? "FULL" : "DIFFERENTIAL"; }
 
 RefreshMode ParseRefreshMode(const char *text) {
   if (pg_strcasecmp(text, "DIFFERENTIAL") == 0) return RefreshMode::Differential;
@@ -22,6 +21,15 @@ const char *ParseScheduleOption(const char *text) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid schedule: \"%s\"", text),
                     errdetail("%s", error), hint[0] != '\0' ? errhint("%s", hint) : 0));
   return kind == ScheduleKind::kCalculated ? nullptr : pstrdup(canonical);
+}
+
+StreamOptions OptionsAmong(const DefinitionOption *given, int n) {
+  StreamOptions options = {RefreshMode::Differential, kDefaultSchedule, false};
+  for (int i = 0; i < n; i++) {
+    if (strcmp(given[i].name, kRefreshModeOption) == 0) options.mode = ParseRefreshMode(given[i].value);
+    if (strcmp(given[i].name, kScheduleOption) == 0) options.schedule = ParseScheduleOption(given[i].value);
+  }
+  return options;
 }
 
 // Storage parameters that core validates itself.
@@ -61,6 +69,21 @@ StreamOptions ExtractStreamOptions(List **options) {
   }
   *options = rest;
   return result;
+}
+
+StoredOptions ReadStoredOptions(Oid relid) {
+  StoredOptions options = {};
+  CatalogScan scan;
+  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock))
+    return options;
+  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    bool isnull;
+    const Datum schedule = CatalogColumn(&scan, tuple, pgs_stream::schedule, &isnull);
+    if (!isnull) options.schedule = TextDatumGetCString(schedule);
+    options.status = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::status, nullptr));
+  }
+  EndCatalogScan(&scan);
+  return options;
 }
 
 }  // namespace pgstream

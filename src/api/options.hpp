@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pg/includes.hpp"
+#include "pg/definition_options.hpp"
 #include "pg/stream.hpp"
 
 namespace pgstream {
@@ -20,9 +21,18 @@ struct StreamOptions {
 // Takes our options out of a WITH list, leaving storage parameters of tables in *options for core.
 StreamOptions ExtractStreamOptions(List **options);
 
+// The options that a definition carries; defaults for what it lacks.
+StreamOptions OptionsAmong(const DefinitionOption *given, int n);
+
 RefreshMode ParseRefreshMode(const char *text);
-const char *RefreshModeName(RefreshMode mode);
 // Canonical form in the current context; nullptr for the calculated schedule.
 const char *ParseScheduleOption(const char *text);
+
+// What the catalog has of an enrolled stream table.
+struct StoredOptions {
+  const char *schedule;  // nullptr: calculated
+  const char *status;
+};
+StoredOptions ReadStoredOptions(Oid relid);
 
 }  // namespace pgstream

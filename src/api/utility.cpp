@@ -5,6 +5,7 @@
 #include "api/create.hpp"
 #include "api/definition_change.hpp"
 #include "api/drop.hpp"
+#include "api/key_index_upkeep.hpp"
 #include "api/source_ddl.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
@@ -178,6 +179,7 @@ void ProcessStreamUtility(UtilityCall *call) {
   AfterTreeChange(&ddl);
   AdoptNewTables();
   DetachUnusedSources();
+  if (IsA(statement, VacuumStmt) || IsA(statement, ClusterStmt) || IsA(statement, ReindexStmt)) HideKeyIndexes();
 }
 
 void UtilityHook(PlannedStmt *planned, const char *text, bool read_only_tree, ProcessUtilityContext context,

@@ -44,7 +44,7 @@ BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapsho
   lookup->row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel)};
   if (!OidIsValid(stream->key_index)) return lookup;
   lookup->index = index_open(stream->key_index, AccessShareLock);
-  if (lookup->index->rd_index->indisvalid) {
+  if (lookup->index->rd_index->indisready) {
     lookup->scan = BeginRawIndexScan(rel, lookup->index, snapshot, 1);
     lookup->places = static_cast<Place *>(palloc(sizeof(Place) * kPlaces));
   }

@@ -4,6 +4,7 @@
 #include "pg/catalog.hpp"
 
 extern "C" {
+#include "catalog/pg_depend.h"
 #include "catalog/pg_index.h"
 #include "utils/syscache.h"
 }
@@ -12,10 +13,27 @@ namespace pgstream {
 
 namespace {
 
+// Whether an index depends internally on its table: it was complete when we hid it, unlike one whose building failed.
+bool BelongsTo(Oid index, Oid table) {
+  Relation depend = table_open(DependRelationId, AccessShareLock);
+  ScanKeyData keys[2];
+  ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+  ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(index));
+  SysScanDesc scan = systable_beginscan(depend, DependDependerIndexId, true, nullptr, 2, keys);
+  bool belongs = false;
+  while (HeapTuple tuple = systable_getnext(scan)) {
+    const auto *row = reinterpret_cast<Form_pg_depend>(GETSTRUCT(tuple));
+    belongs |= row->refclassid == RelationRelationId && row->refobjid == table && row->deptype == DEPENDENCY_INTERNAL;
+  }
+  systable_endscan(scan);
+  table_close(depend, AccessShareLock);
+  return belongs;
+}
+
 // From the catalog rather than an opened index: opening would need a lock on it.
 bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
   const auto *index = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
-  if (!index->indisvalid || index->indisunique || index->indnatts != 1 ||
+  if (!index->indisready || !index->indislive || index->indisunique || index->indnatts != 1 ||
       !heap_attisnull(tuple, Anum_pg_index_indpred, nullptr))
     return false;
   bool isnull;
@@ -33,7 +51,7 @@ bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
     const Node *argument = static_cast<Node *>(list_nth(function->args, i));
     if (!IsA(argument, Var) || reinterpret_cast<const Var *>(argument)->varattno != plan->index_columns[i]) return false;
   }
-  return true;
+  return index->indisvalid || BelongsTo(index->indexrelid, index->indrelid);
 }
 
 }  // namespace

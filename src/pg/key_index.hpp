@@ -12,7 +12,7 @@ namespace pgstream {
 // The hash function (in our schema) that the key index of a plan is over.
 const char *KeyFunction(const DeltaPlan *plan);
 
-// The valid index of rel on pgstream.<KeyFunction>(key columns of the plan) and nothing else; InvalidOid: none.
+// The index of rel, valid or hidden by us (see api/key_index_upkeep.hpp), on pgstream.<KeyFunction>(key columns of the plan) and nothing else; InvalidOid: none.
 Oid FindKeyIndex(Relation rel, const DeltaPlan *plan);
 
 }  // namespace pgstream

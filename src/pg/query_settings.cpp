@@ -31,13 +31,30 @@ constexpr const char *kSettings[] = {"TimeZone",
                                      "backslash_quote",
                                      "gin_fuzzy_search_limit"};
 
+const char *ValueGiven(const DefinitionOption *given, int n, const char *name) {
+  for (int i = 0; i < n; i++)
+    if (strcmp(given[i].name, name) == 0) return given[i].value;
+  return nullptr;
+}
+
 }  // namespace
 
-Datum SettingsToRecord() {
+int SettingsAmong(const DefinitionOption *options, int n, RecordedSetting **settings) {
+  *settings = static_cast<RecordedSetting *>(palloc(sizeof(RecordedSetting) * lengthof(kSettings)));
+  int count = 0;
+  for (const char *const name : kSettings) {
+    const char *const value = ValueGiven(options, n, name);
+    if (value != nullptr) (*settings)[count++] = {name, value};
+  }
+  return count;
+}
+
+Datum SettingsToRecord(const DefinitionOption *given, int ngiven) {
   Datum texts[lengthof(kSettings)];
   int n = 0;
   for (const char *const name : kSettings) {
-    const char *const value = GetConfigOption(name, true, false);
+    const char *value = ValueGiven(given, ngiven, name);
+    if (value == nullptr) value = GetConfigOption(name, true, false);
     if (value != nullptr) texts[n++] = CStringGetTextDatum(psprintf("%s=%s", name, value));
   }
   return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));

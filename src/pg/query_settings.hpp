@@ -5,6 +5,7 @@
 // (planner, memory), and those that evaluation fixes for everybody (search_path, row_security).
 #pragma once
 
+#include "pg/definition_options.hpp"
 #include "pg/includes.hpp"
 
 namespace pgstream {
@@ -14,8 +15,11 @@ struct RecordedSetting {
   const char *value;
 };
 
-// The session's values now, for pgs_stream.settings: text[] of "name=value".
-Datum SettingsToRecord();
+// For pgs_stream.settings, text[] of "name=value": the values given among n options, the session's for the others.
+Datum SettingsToRecord(const DefinitionOption *given, int n);
+
+// Those of n options that are settings of queries, in the current context; whoever wrote the options can set nothing else.
+int SettingsAmong(const DefinitionOption *options, int n, RecordedSetting **settings);
 
 // Reads such an array (0: none) in the current context. Returns the number of settings.
 int ReadRecordedSettings(Datum array, RecordedSetting **settings);

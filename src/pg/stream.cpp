@@ -6,6 +6,7 @@
 #include "pg/definition.hpp"
 #include "pg/inheritance.hpp"
 #include "pg/key_index.hpp"
+#include "pg/query_settings.hpp"
 
 extern "C" {
 #include "commands/defrem.h"
@@ -133,6 +134,21 @@ bool CollectRelations(Node *node, void *argument) {
   return compat::WalkExpression(node, CollectRelations, relids);
 }
 
+RefreshMode ModeNamed(const char *name) {
+  return pg_strcasecmp(name, RefreshModeName(RefreshMode::Full)) == 0 ? RefreshMode::Full : RefreshMode::Differential;
+}
+
+// A table that came from a dump has no catalog row yet: its definition carries what will be in it. A FULL one holds what
+// the dump had of it.
+void TakeDefinitionOptions(Stream *stream, Relation rel) {
+  DefinitionOption *options;
+  const int n = LoadDefinitionOptions(rel, &options);
+  for (int i = 0; i < n; i++)
+    if (strcmp(options[i].name, kRefreshModeOption) == 0) stream->mode = ModeNamed(options[i].value);
+  stream->nsettings = SettingsAmong(options, n, &stream->settings);
+  stream->populated = stream->mode == RefreshMode::Full && RelationGetNumberOfBlocks(rel) > 0;
+}
+
 // Builds the Stream of relid in the current context; nullptr when it is detached.
 Stream *LoadStream(Oid relid) {
   CatalogScan scan;
@@ -144,8 +160,7 @@ Stream *LoadStream(Oid relid) {
     return nullptr;
   if (HeapTuple tuple = NextCatalogTuple(&scan)) {
     stream->enrolled = true;
-    const char *mode = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr));
-    if (strcmp(mode, "FULL") == 0) stream->mode = RefreshMode::Full;
+    stream->mode = ModeNamed(TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr)));
     stream->version = DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr));
     bool none_recorded;
     const Datum settings = CatalogColumn(&scan, tuple, pgs_stream::settings, &none_recorded);
@@ -159,11 +174,12 @@ Stream *LoadStream(Oid relid) {
   if (query != nullptr) {
     stream->plan = PlanDelta(query);
     stream->key_index = FindKeyIndex(rel, stream->plan);
+    if (!stream->enrolled) TakeDefinitionOptions(stream, rel);
   }
   relation_close(rel, NoLock);
   if (query == nullptr) return nullptr;
   int64 fold_number = PG_INT64_MAX;
-  stream->populated = stream->enrolled && IsPopulated(stream, &fold_number);
+  if (stream->enrolled) stream->populated = IsPopulated(stream, &fold_number);
   stream->source_relids = RelationsRead(query);
   stream->nsources = stream->plan->nsources;
   stream->sources = static_cast<StreamSource *>(palloc0(sizeof(StreamSource) * Max(stream->nsources, 1)));
@@ -191,6 +207,8 @@ List *RelationsRead(const Query *query) {
   }
   return relids;
 }
+
+const char *RefreshModeName(RefreshMode mode) { return mode == RefreshMode::Full ? "FULL" : "DIFFERENTIAL"; }
 
 bool HasStreamAccessMethod(Relation rel) { return OidIsValid(rel->rd_rel->relam) && IsStreamAccessMethod(rel->rd_rel->relam); }
 

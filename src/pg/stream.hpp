@@ -16,6 +16,7 @@ inline constexpr int kLogSegments = 2;
 inline constexpr const char *kAccessMethod = "pgstream";
 
 enum class RefreshMode { Differential, Full };
+const char *RefreshModeName(RefreshMode mode);
 
 // A captured source; segments are 0 where the stream table is not registered for its log. log_start: the fold number a frontier must have reached for the log to be complete for it.
 struct StreamSource {

@@ -192,12 +192,12 @@ SELECT * FROM verify();
 DROP TABLE many CASCADE;
 
 -- REINDEX CONCURRENTLY makes a new key index, which is found and serves.
-REINDEX TABLE CONCURRENTLY sums;
+REINDEX INDEX CONCURRENTLY sums_pgstream_key;
 DELETE FROM src WHERE id % 40 = 1;
 SELECT * FROM verify();
 SELECT refresh_all();
 SELECT * FROM verify();
-DROP INDEX sums_key_hash_idx;
+DROP INDEX sums_pgstream_key;
 
 -- Everything goes: no rows, but one where there is no GROUP BY.
 DELETE FROM src;

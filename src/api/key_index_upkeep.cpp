@@ -1,0 +1,120 @@
+// The life of key indexes; see key_index_upkeep.hpp.
+#include "api/key_index_upkeep.hpp"
+
+#include "pg/catalog.hpp"
+#include "pg/key_index.hpp"
+#include "pg/stream.hpp"
+
+extern "C" {
+#include "catalog/index.h"
+#include "catalog/pg_depend.h"
+#include "commands/defrem.h"
+#include "storage/lmgr.h"
+}
+
+namespace pgstream {
+
+namespace {
+
+void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
+  StringInfoData command;
+  initStringInfo(&command);
+  const Oid schema = RelationGetNamespace(rel);
+  appendStringInfo(&command, "CREATE INDEX %s ON %s.%s (pgstream.%s(",
+                   quote_identifier(ChooseRelationName(RelationGetRelationName(rel), nullptr, "pgstream_key", schema, false)),
+                   quote_identifier(get_namespace_name(schema)),
+                   quote_identifier(RelationGetRelationName(rel)), KeyFunction(plan));
+  for (int i = 0; i < plan->nindex_columns; ++i)
+    appendStringInfo(&command, "%s%s", i > 0 ? ", " : "",
+                     quote_identifier(NameStr(
+                         TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
+  appendStringInfoString(&command, "))");
+  // CREATE INDEX wants to be the only one to have the table open.
+  table_close(rel, NoLock);
+  SPI_connect();
+  const int result = SPI_execute(command.data, false, 0);
+  if (result != SPI_OK_UTILITY) elog(ERROR, "could not create key index: %s", SPI_result_code_string(result));
+  SPI_finish();
+  CommandCounterIncrement();
+}
+
+// Makes an object of a table one that cannot be dropped alone, once.
+void DependInternally(Oid class_id, Oid object_id, Oid table) {
+  ObjectAddress object_address, table_address;
+  ObjectAddressSet(object_address, class_id, object_id);
+  ObjectAddressSet(table_address, RelationRelationId, table);
+  deleteDependencyRecordsForSpecific(class_id, object_id, DEPENDENCY_INTERNAL, RelationRelationId, table);
+  recordDependencyOn(&object_address, &table_address, DEPENDENCY_INTERNAL);
+}
+
+bool IsValid(Oid index) {
+  HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+  if (!HeapTupleIsValid(tuple)) return false;
+  const bool valid = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple))->indisvalid;
+  ReleaseSysCache(tuple);
+  return valid;
+}
+
+void HideIndex(Oid index) {
+  if (!IsValid(index) || !ConditionalLockRelationOid(index, ShareUpdateExclusiveLock)) return;
+  index_set_state_flags(index, INDEX_DROP_CLEAR_VALID);
+  CacheInvalidateRelcacheByRelid(index);
+  CommandCounterIncrement();
+}
+
+List *EnrolledStreams() {
+  List *relids = NIL;
+  const Oid catalog = CatalogRelationId("pgs_stream");
+  if (!OidIsValid(catalog)) return NIL;
+  Relation rel = table_open(catalog, AccessShareLock);
+  SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, nullptr, 0, nullptr);
+  while (HeapTuple tuple = systable_getnext(scan)) {
+    bool isnull;
+    relids = lappend_oid(relids, DatumGetObjectId(heap_getattr(tuple, pgs_stream::relid, RelationGetDescr(rel), &isnull)));
+  }
+  systable_endscan(scan);
+  table_close(rel, AccessShareLock);
+  return relids;
+}
+
+}  // namespace
+
+void DropKeyIndex(Oid index) {
+  ObjectAddress address;
+  ObjectAddressSet(address, RelationRelationId, index);
+  deleteDependencyRecordsFor(RelationRelationId, index, true);
+  CommandCounterIncrement();
+  performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+void EnsureKeyIndex(Oid relid) {
+  const DeltaPlan *plan = LookupStream(relid)->plan;
+  if (plan->nindex_columns == 0) return;
+  Relation rel = table_open(relid, NoLock);
+  Oid index = FindKeyIndex(rel, plan);
+  if (!OidIsValid(index)) {
+    CreateKeyIndex(rel, plan);
+    rel = table_open(relid, NoLock);
+    index = FindKeyIndex(rel, plan);
+  }
+  table_close(rel, NoLock);
+  if (!OidIsValid(index)) elog(ERROR, "key index of stream table %u not found", relid);
+  DependInternally(RelationRelationId, index, relid);
+  CommandCounterIncrement();
+  HideIndex(index);
+  InvalidateStream(relid);
+  CommandCounterIncrement();
+}
+
+void HideKeyIndexes() {
+  ListCell *cell;
+  foreach (cell, EnrolledStreams()) {
+    const Oid relid = lfirst_oid(cell);
+    if (!ConditionalLockRelationOid(relid, AccessShareLock)) continue;
+    const Stream *stream = IsStreamRelid(relid) ? LookupStream(relid) : nullptr;
+    if (stream != nullptr && OidIsValid(stream->key_index)) HideIndex(stream->key_index);
+    UnlockRelationOid(relid, AccessShareLock);
+  }
+}
+
+}  // namespace pgstream

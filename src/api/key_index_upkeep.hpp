@@ -1,0 +1,20 @@
+// Making, hiding and dropping the internal index that finds a base row from its key.
+//
+// Promises: the index depends internally on its table, so nobody drops it alone, and is marked invalid though it is complete
+// and kept up to date: so no plan uses it and no dump has it. Refuses: to hide an index that somebody is rebuilding; a later
+// call does.
+#pragma once
+
+#include "pg/includes.hpp"
+
+namespace pgstream {
+
+// Finds or creates the key index of a stream table that needs one. No one else in this session has the table open.
+void EnsureKeyIndex(Oid relid);
+
+void DropKeyIndex(Oid index);
+
+// Hides every key index that a rebuild (REINDEX, VACUUM FULL, CLUSTER) has made valid.
+void HideKeyIndexes();
+
+}  // namespace pgstream
