@@ -125,6 +125,25 @@ CREATE FUNCTION pgstream.stream_options(VARIADIC options text[]) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN true;
 COMMENT ON FUNCTION pgstream.stream_options(text[]) IS 'carries the options of a stream table in its defining rule, which is disabled';
 
+CREATE FUNCTION pgstream.ignore_replicated() RETURNS trigger
+  AS 'MODULE_PATHNAME', 'pgstream_ignore_replicated' LANGUAGE C;
+COMMENT ON FUNCTION pgstream.ignore_replicated() IS 'leaves out what logical replication brings for a stream table or a catalog of pg_stream';
+REVOKE ALL ON FUNCTION pgstream.ignore_replicated() FROM PUBLIC;
+
+-- Another server's stream tables are not ours. The catalogs are in FOR ALL TABLES publications like any table; they neither
+-- send nor receive.
+DO $$
+DECLARE catalog regclass;
+BEGIN
+  FOREACH catalog IN ARRAY ARRAY['pgstream.pgs_stream', 'pgstream.pgs_frontier', 'pgstream.pgs_dependency', 'pgstream.pgs_log',
+                                 'pgstream.pgs_refresh_history']::regclass[] LOOP
+    EXECUTE format('CREATE TRIGGER ignore_replicated BEFORE INSERT OR UPDATE OR DELETE ON %s
+                    FOR EACH ROW EXECUTE FUNCTION pgstream.ignore_replicated()', catalog);
+    EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER ignore_replicated', catalog);
+    UPDATE pg_catalog.pg_class SET relrewrite = oid WHERE oid = catalog;
+  END LOOP;
+END $$;
+
 CREATE FUNCTION pgstream.key_hash(VARIADIC "any") RETURNS bigint
   AS 'MODULE_PATHNAME', 'pgstream_key_hash' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgstream.key_hash("any") IS 'hash of a key: equal keys have equal hashes, whatever their binary images';

@@ -52,7 +52,7 @@ List *CapturedSources() {
 // Processes whose transactions have the log open for writing: it cannot be emptied before they end.
 int OpenWriters(const LogEntry *entry) {
   int writers = 0;
-  for (int i = 0; i < kLogSegments; ++i) {
+  for (int i = 0; i < entry->nsegments; ++i) {
     LOCKTAG tag;
     SET_LOCKTAG_RELATION(tag, MyDatabaseId, entry->segments[i]);
     int count;
@@ -125,7 +125,7 @@ PGSTREAM_FUNCTION(pgstream_check_cdc_health) {
     AlertOfCapture(source, &entry, &health.alert);
     if (TryLockSegments(&entry)) {
       LookAtConsumers(source, &entry, LogBytes(&entry), &health);
-      for (int i = 0; i < kLogSegments; ++i) UnlockRelationOid(entry.segments[i], AccessShareLock);
+      for (int i = 0; i < entry.nsegments; ++i) UnlockRelationOid(entry.segments[i], AccessShareLock);
       NoteLogLook(source, LogLook::Asked);
     }
     StringInfoData name;

@@ -3,6 +3,7 @@
 
 #include "api/drop.hpp"
 #include "api/key_index_upkeep.hpp"
+#include "api/replication.hpp"
 #include "capture/registration.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
@@ -31,6 +32,7 @@ void EnrollStream(Relation rel, const StreamOptions *options, Datum settings) {
   const Oid relid = RelationGetRelid(rel);
   InsertStream(relid, options, settings);
   CommandCounterIncrement();
+  HideFromReplication(rel);
   if (options->mode == RefreshMode::Differential) (void)RegisterSources(relid, PlanDelta(LoadDefinition(rel)));
   InvalidateStream(relid);
   CommandCounterIncrement();

@@ -6,6 +6,7 @@
 #include "api/definition_change.hpp"
 #include "api/drop.hpp"
 #include "api/key_index_upkeep.hpp"
+#include "api/replication.hpp"
 #include "api/source_ddl.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
@@ -147,6 +148,10 @@ void CheckStatement(Node *statement, SourceDdl *ddl) {
         Refuse("cannot copy into a stream table", "Its content follows from its query: change its sources.");
       break;
     }
+    case T_CreatePublicationStmt:
+    case T_AlterPublicationStmt:
+      CheckPublication(statement);
+      break;
     case T_TruncateStmt: {
       ListCell *cell;
       foreach (cell, reinterpret_cast<TruncateStmt *>(statement)->relations)

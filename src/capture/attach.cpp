@@ -37,7 +37,7 @@ constexpr int kLogFillFactor = 90;
 constexpr int kDetachTryMs = 50;
 
 bool SegmentsExist(const LogEntry *entry) {
-  for (int i = 0; i < kLogSegments; ++i)
+  for (int i = 0; i < entry->nsegments; ++i)
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry->segments[i]))) return false;
   return true;
 }
@@ -53,6 +53,19 @@ bool Suffices(Oid source, const Bitmapset *columns, LogEntry *entry, bool *has_l
   return TriggersAreComplete(source, &shape) && TriggersBeyond(source, &shape, &tables) == NIL;
 }
 
+// The triggers of a statement are those that the table had when it began: one that is running now, and called us, would
+// never tell of the rows it changes from here on.
+void RefuseAmidStatement(Oid table) {
+  Relation rel = try_relation_open(table, AccessShareLock);
+  if (rel == nullptr) return;
+  if (rel->rd_refcnt > 1 && CheckRelationLockedByMe(rel, RowExclusiveLock, false))
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("cannot attach change capture to table \"%s\" because it is being used by active queries in this session",
+                           RelationGetRelationName(rel)),
+                    errhint("Create the stream table outside of statements that change its source.")));
+  relation_close(rel, NoLock);
+}
+
 // Locks what attaching needs: it waits out writers of everything through which the source's rows are written, and of what
 // was part of its tree before, where triggers must go. Returns the shape, which then cannot change.
 CaptureShape LockShape(Oid source, List **unwanted) {
@@ -65,6 +78,8 @@ CaptureShape LockShape(Oid source, List **unwanted) {
     List *relids = list_concat_copy(shape.passages, shape.holders);
     list_sort(relids, list_oid_cmp);
     relids = list_concat_unique_oid(relids, stale_tables);
+    ListCell *cell;
+    foreach (cell, relids) RefuseAmidStatement(lfirst_oid(cell));
     auto *locks = static_cast<TableLock *>(palloc(sizeof(TableLock) * list_length(relids)));
     for (int i = 0; i < list_length(relids); ++i) {
       const Oid relid = list_nth_oid(relids, i);
@@ -89,7 +104,25 @@ void CheckCapturable(Oid source) {
   table_close(rel, NoLock);
 }
 
-Oid CreateSegment(Oid source, int number) {
+}  // namespace
+
+// The server publishes no table whose OID lies below those that users' objects get, FOR ALL TABLES or by schema: so a log,
+// whose name no subscriber has, is not asked for. initdb leaves a range of such OIDs free. Keeps a lock on the one chosen,
+// InvalidOid (an ordinary OID) when all are in use.
+static Oid UnpublishableOid(Oid start) {
+  constexpr Oid kFirst = 15000, kCount = FirstNormalObjectId - kFirst;
+  for (Oid i = 0; i < kCount; ++i) {
+    const Oid oid = kFirst + (start + i) % kCount;
+    if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(oid)) || compat::RelationFileExists(oid) ||
+        !ConditionalLockRelationOid(oid, AccessExclusiveLock))
+      continue;
+    if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(oid)) && !compat::RelationFileExists(oid)) return oid;
+    UnlockRelationOid(oid, AccessExclusiveLock);
+  }
+  return InvalidOid;
+}
+
+Oid CreateLogSegment(Oid source, int number) {
   const Oid schema = get_namespace_oid(kSchema, false);
   const Oid owner = ExtensionOwner();
   TupleDesc desc = CreateTemplateTupleDesc(kLogColumns);
@@ -102,10 +135,11 @@ Oid CreateSegment(Oid source, int number) {
 
   char name[NAMEDATALEN];
   snprintf(name, sizeof(name), "log_%u_%d", source, number);
+  const Oid oid = UnpublishableOid(source * 2 + static_cast<Oid>(number));
   List *options = list_make1(makeDefElem(pstrdup("fillfactor"), reinterpret_cast<Node *>(makeInteger(kLogFillFactor)), -1));
   const Datum reloptions = transformRelOptions(Datum(0), options, nullptr, nullptr, false, false);
   const Oid segment =
-      heap_create_with_catalog(name, schema, InvalidOid, InvalidOid, InvalidOid, InvalidOid, owner, HEAP_TABLE_AM_OID, desc,
+      heap_create_with_catalog(name, schema, InvalidOid, oid, InvalidOid, InvalidOid, owner, HEAP_TABLE_AM_OID, desc,
                                NIL, RELKIND_RELATION, RELPERSISTENCE_PERMANENT, false, false, ONCOMMIT_NOOP, reloptions,
                                false, true, true, InvalidOid, nullptr);
   CommandCounterIncrement();
@@ -121,6 +155,8 @@ Oid CreateSegment(Oid source, int number) {
   return segment;
 }
 
+namespace {
+
 Datum ColumnArray(const Bitmapset *columns) {
   Datum *numbers = static_cast<Datum *>(palloc(sizeof(Datum) * (bms_num_members(columns) + 1)));
   int count = 0;
@@ -129,14 +165,16 @@ Datum ColumnArray(const Bitmapset *columns) {
   return PointerGetDatum(construct_array(numbers, count, INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
 }
 
+}  // namespace
+
 void WriteLogEntry(Oid source, const LogEntry *entry) {
   Datum values[pgs_log::natts];
   bool nulls[pgs_log::natts] = {};
-  Datum segments[kLogSegments];
-  for (int i = 0; i < kLogSegments; ++i) segments[i] = ObjectIdGetDatum(entry->segments[i]);
+  Datum segments[kMostSegments];
+  for (int i = 0; i < entry->nsegments; ++i) segments[i] = ObjectIdGetDatum(entry->segments[i]);
   values[pgs_log::source_relid - 1] = ObjectIdGetDatum(source);
   values[pgs_log::segments - 1] =
-      PointerGetDatum(construct_array(segments, kLogSegments, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+      PointerGetDatum(construct_array(segments, entry->nsegments, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
   values[pgs_log::columns - 1] = ColumnArray(entry->columns);
   values[pgs_log::captured_by - 1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(entry->captured_by));
   DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, source);
@@ -148,11 +186,15 @@ void WriteLogEntry(Oid source, const LogEntry *entry) {
   CommandCounterIncrement();
 }
 
+namespace {
+
 void LockSegments(const LogEntry *entry, LOCKMODE mode) {
-  for (int i = 0; i < kLogSegments; ++i) LockRelationOid(entry->segments[i], mode);
+  for (int i = 0; i < entry->nsegments; ++i) LockRelationOid(entry->segments[i], mode);
 }
 
 }  // namespace
+
+void ShareLog(Oid source) { LockLogObject(source, AccessShareLock); }
 
 bool AttachCapture(Oid source, const Bitmapset *columns) {
   LogEntry entry;
@@ -175,7 +217,8 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
   if (has_log && (unwanted != NIL || !TriggersAreComplete(source, &shape))) MarkForRebuild(source);
   if (!has_log) {
     entry.columns = nullptr;
-    for (int i = 0; i < kLogSegments; ++i) entry.segments[i] = CreateSegment(source, i);
+    entry.nsegments = kFirstSegments;
+    for (int i = 0; i < kFirstSegments; ++i) entry.segments[i] = CreateLogSegment(source, i);
   }
   DropTriggers(unwanted);
   CreateMissingTriggers(source, &shape);
@@ -191,7 +234,7 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
 // Locks everything that removal touches, without queueing. Segments already locked stay if a later one is not free.
 static bool LockForRemoval(const List *tables, const LogEntry *entry) {
   if (!TryLockTables(tables, AccessExclusiveLock, kDetachTryMs)) return false;
-  for (int i = 0; i < kLogSegments; ++i)
+  for (int i = 0; i < entry->nsegments; ++i)
     if (!TryLockRelation(entry->segments[i], AccessExclusiveLock, kDetachTryMs)) return false;
   return true;
 }
@@ -211,7 +254,7 @@ static bool NotInUseHere(const List *tables) {
 
 static void RemoveLog(Oid source, const LogEntry *entry) {
   ObjectAddresses *objects = new_object_addresses();
-  for (int i = 0; i < kLogSegments; ++i) {
+  for (int i = 0; i < entry->nsegments; ++i) {
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry->segments[i]))) continue;
     ObjectAddress address;
     ObjectAddressSet(address, RelationRelationId, entry->segments[i]);

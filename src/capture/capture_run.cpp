@@ -10,7 +10,7 @@ namespace pgstream {
 namespace {
 
 Relation LogOf(CaptureRun *run) {
-  if (run->log == nullptr) run->log = OpenLogForWriting(run->source, run->segments);
+  if (run->log == nullptr) run->log = OpenLogForWriting(run->source, run->segments, run->nsegments);
   return run->log;
 }
 
@@ -130,8 +130,8 @@ void FlushRun(CaptureRun *run) {
   run->begun = false;
 }
 
-void LogTruncation(Oid source, const Oid *segments) {
-  Relation log = OpenLogForWriting(source, segments);
+void LogTruncation(Oid source, const Oid *segments, int nsegments) {
+  Relation log = OpenLogForWriting(source, segments, nsegments);
   AppendLogRecord(source, log, 't', nullptr, nullptr);
   table_close(log, NoLock);
 }

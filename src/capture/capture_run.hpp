@@ -15,7 +15,8 @@ inline constexpr Size kRunBuffer = VARHDRSZ + kBatchCapacity;
 
 struct CaptureRun {
   Oid source;
-  Oid segments[kLogSegments];
+  int nsegments;
+  Oid segments[kMostSegments];
   const ColumnLayout *layouts;  // by the source's attribute numbers; outlives the run
   int ncolumns;
   char *buffer;                 // kRunBuffer bytes, aligned; the encoder writes behind its header
@@ -36,6 +37,6 @@ void CapturePair(CaptureRun *run, const SourceCapture *capture, TupleTableSlot *
 void FlushRun(CaptureRun *run);
 
 // Writes that the source was truncated.
-void LogTruncation(Oid source, const Oid *segments);
+void LogTruncation(Oid source, const Oid *segments, int nsegments);
 
 }  // namespace pgstream

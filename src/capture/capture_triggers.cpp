@@ -15,21 +15,22 @@ namespace {
 constexpr int16 kChanges = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
 
 // The names sort before those of lower-case letters: what a user's own AFTER statement trigger reads of a stream table is
-// then already in the log. The transition tables' names are seen by nobody.
+// then already in the log. What replication applies has no statements: there a row trigger writes, and its name sorts before
+// any that a user would choose, as it runs amid the user's own row triggers. The transition tables' names are seen by nobody.
 constexpr CaptureTrigger kByStatement[] = {
-    {"0_pgstream_capture_begin", false, true, kChanges | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ON_ORIGIN, false, false},
-    {"0_pgstream_capture_insert", false, false, TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ON_ORIGIN, false, true},
-    {"0_pgstream_capture_update", false, false, TRIGGER_TYPE_UPDATE, TRIGGER_FIRES_ON_ORIGIN, true, true},
-    {"0_pgstream_capture_delete", false, false, TRIGGER_TYPE_DELETE, TRIGGER_FIRES_ON_ORIGIN, true, false},
+    {"0_pgstream_capture_begin", false, true, kChanges | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
+    {"0_pgstream_capture_insert", false, false, TRIGGER_TYPE_INSERT, TRIGGER_FIRES_ALWAYS, false, true},
+    {"0_pgstream_capture_update", false, false, TRIGGER_TYPE_UPDATE, TRIGGER_FIRES_ALWAYS, true, true},
+    {"0_pgstream_capture_delete", false, false, TRIGGER_TYPE_DELETE, TRIGGER_FIRES_ALWAYS, true, false},
     {"0_pgstream_capture_truncate", false, false, TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
-    {"0_pgstream_capture_replica", true, false, kChanges, TRIGGER_FIRES_ON_REPLICA, false, false},
+    {"\001_pgstream_capture_replica", true, false, kChanges, TRIGGER_FIRES_ON_REPLICA, false, false},
 };
 
 // A passage has all but the last.
 constexpr CaptureTrigger kByRow[] = {
     {"0_pgstream_tree_begin", false, true, kChanges | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
     {"0_pgstream_tree_end", false, false, kChanges | TRIGGER_TYPE_TRUNCATE, TRIGGER_FIRES_ALWAYS, false, false},
-    {"0_pgstream_tree_row", true, false, kChanges, TRIGGER_FIRES_ALWAYS, false, false},
+    {"\001_pgstream_tree_row", true, false, kChanges, TRIGGER_FIRES_ALWAYS, false, false},
 };
 
 constexpr uint32 kAllByStatement = (1u << lengthof(kByStatement)) - 1;

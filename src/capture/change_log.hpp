@@ -1,7 +1,8 @@
 // The change log of a source: append-only heaps of packed records, read by MVCC.
 //
-// A log has kLogSegments heap tables (pgstream.log_<source>_<n>), none with an index; a writer appends to the one the
-// hint in shared memory names, a reader reads all of them. A record is one heap tuple:
+// A log has a few heap tables, its segments (pgstream.log_<source>_<n>), none with an index; a writer appends to the one
+// the hint in shared memory names, a reader reads all of them. There are kFirstSegments to begin with; long writers, which
+// keep theirs from being reclaimed, make it grow by more. A record is one heap tuple:
 //
 //     xid xid8       top-level transaction of the writer
 //     sequence int8  order within that transaction (a per-backend counter that only rises)
@@ -75,6 +76,9 @@ using LogVisitor = void (*)(const LogRecord *record, void *argument);
 void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *position, LogVisitor visit, void *argument);
 
 // --- Reclaiming (capture/reclaim.cpp) -----------------------------------------------------------------------------
+
+// To the end of the transaction nobody removes the log of a source, or adds a segment to it.
+void ShareLog(Oid source);
 
 // Asks for the segments of a log to be truncated all of whose records the frontier of every consumer contains, as committed
 // now. Done at the end of this transaction, before its commit, if the segments' locks are free then; where they are not,

@@ -95,7 +95,7 @@ bool SetLogStart(CatalogScan *scan, HeapTuple tuple, int64 log_start) {
 }
 
 bool TryLockSegments(const LogEntry *entry) {
-  for (int i = 0; i < kLogSegments; ++i)
+  for (int i = 0; i < entry->nsegments; ++i)
     if (!ConditionalLockRelationOid(entry->segments[i], AccessShareLock) ||
         !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry->segments[i])))
       return false;
@@ -104,7 +104,7 @@ bool TryLockSegments(const LogEntry *entry) {
 
 int64 LogBytes(const LogEntry *entry) {
   int64 pages = 0;
-  for (int i = 0; i < kLogSegments; ++i) {
+  for (int i = 0; i < entry->nsegments; ++i) {
     Relation segment = table_open(entry->segments[i], NoLock);
     pages += RelationGetNumberOfBlocks(segment);
     pages += ToastPages(segment);
@@ -115,7 +115,7 @@ int64 LogBytes(const LogEntry *entry) {
 
 int64 PendingLogBytes(const LogEntry *entry, const Frontier *frontier) {
   int64 bytes = 0;
-  for (int i = 0; i < kLogSegments; ++i) {
+  for (int i = 0; i < entry->nsegments; ++i) {
     Relation segment = table_open(entry->segments[i], NoLock);
     const BlockNumber pages = RelationGetNumberOfBlocks(segment);
     BlockNumber low = 0, high = pages;

@@ -129,8 +129,8 @@ LogAdmission AdmitLogRecord(Oid source, Size bytes) {
 void NoteLogBlock(Oid source, BlockNumber block, bool has_large) {
   if (max_log_size_kb < 0) return;
   const BlockNumber limit = static_cast<BlockNumber>(max_log_size_kb) / (BLCKSZ / 1024);
-  if (likely(block < limit / kLogSegments && !has_large)) return;
-  if (block >= limit / kLogSegments && block % Max(limit / kLooksPerLimit, 1) == 0)
+  if (likely(block < limit / kFirstSegments && !has_large)) return;
+  if (block >= limit / kFirstSegments && block % Max(limit / kLooksPerLimit, 1) == 0)
     NoteLogLook(source, LogLook::Now);
   else if (block >= limit || has_large)
     NoteLogLook(source, LogLook::InTurn);

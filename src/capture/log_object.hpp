@@ -3,6 +3,7 @@
 // (ShareUpdateExclusiveLock). Writers and readers of the log never take it.
 #pragma once
 
+#include "capture/source_capture.hpp"
 #include "capture/source_lock.hpp"
 #include "pg/catalog.hpp"
 #include "pg/includes.hpp"
@@ -23,6 +24,12 @@ bool TryLockLogObject(Oid source, LOCKMODE mode, int milliseconds);
 // Empties what nobody is served by any more of a log, by the frontiers as this transaction is about to commit them. To be called
 // just before the commit, with an active snapshot; never waits.
 void EmptyLog(Oid source);
+
+// Makes a segment of a log: an empty table, a member of the extension.
+Oid CreateLogSegment(Oid source, int number);
+
+// Writes what pgs_log has of a source, in place of what it had.
+void WriteLogEntry(Oid source, const LogEntry *entry);
 
 void InitReclaim();  // called once by InitCapture
 

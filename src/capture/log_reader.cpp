@@ -23,11 +23,11 @@ BlockNumber SegmentPages(Oid segment) {
 }
 
 void LockLog(const StreamSource *source) {
-  for (int i = 0; i < kLogSegments; ++i) LockRelationOid(source->segments[i], AccessShareLock);
+  for (int i = 0; i < source->nsegments; ++i) LockRelationOid(source->segments[i], AccessShareLock);
 }
 
 void UnlockLog(const StreamSource *source) {
-  for (int i = 0; i < kLogSegments; ++i) UnlockRelationOid(source->segments[i], AccessShareLock);
+  for (int i = 0; i < source->nsegments; ++i) UnlockRelationOid(source->segments[i], AccessShareLock);
 }
 
 LogPosition *NewLogPosition(MemoryContext context) {
@@ -186,7 +186,7 @@ bool PassOn(const LogRecord *record, void *argument) {
 
 void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *position, LogVisitor visit, void *argument) {
   VisitAll all = {visit, argument};
-  for (int i = 0; i < kLogSegments; ++i)
+  for (int i = 0; i < source->nsegments; ++i)
     ScanLogSegment(source->segments[i], snapshot, position, i, true, PassOn, &all);
 }
 

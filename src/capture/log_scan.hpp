@@ -17,7 +17,7 @@ struct SegmentPosition {
 
 struct LogPosition {
   MemoryContext context;
-  SegmentPosition segments[kLogSegments];
+  SegmentPosition segments[kMostSegments];
 };
 
 // Reads one segment, on which the caller holds AccessShareLock at least. With_batch: false leaves batch and batch_size

@@ -29,8 +29,8 @@ static int64 last_sequence = 0;
 
 int64 LastLogSequence() { return last_sequence; }
 
-int WritingSegment(Oid source) {
-  return hints == nullptr ? 0 : static_cast<int>(pg_atomic_read_u32(&hints[source % kHintSlots].segment) % kLogSegments);
+int WritingSegment(Oid source, int nsegments) {
+  return hints == nullptr ? 0 : static_cast<int>(pg_atomic_read_u32(&hints[source % kHintSlots].segment)) % nsegments;
 }
 
 void SetWritingSegment(Oid source, int segment) {
@@ -45,10 +45,10 @@ bool MayLookAtLog(Oid source, int64 every_ms) {
   return now >= known && pg_atomic_compare_exchange_u64(next_look, &known, now + static_cast<uint64>(every_ms) * 1000);
 }
 
-Relation OpenLogForWriting(Oid source, const Oid *segments) {
-  const int first = WritingSegment(source);
-  for (int i = 0; i < kLogSegments; ++i) {
-    const Oid segment = segments[(first + i) % kLogSegments];
+Relation OpenLogForWriting(Oid source, const Oid *segments, int nsegments) {
+  const int first = WritingSegment(source, nsegments);
+  for (int i = 0; i < nsegments; ++i) {
+    const Oid segment = segments[(first + i) % nsegments];
     if (ConditionalLockRelationOid(segment, RowExclusiveLock)) return table_open(segment, NoLock);
   }
   return table_open(segments[first], RowExclusiveLock);
@@ -73,8 +73,9 @@ void AppendLogRecord(Oid source, Relation log, char kind, bytea *batch, bytea *l
   nulls[3] = batch == nullptr;
   nulls[4] = large == nullptr;
   HeapTuple tuple = heap_form_tuple(RelationGetDescr(log), values, nulls);
-  // No free space map: a log only grows at its end, and each backend goes on where it left off.
-  heap_insert(log, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, nullptr);
+  // No free space map: a log only grows at its end, and each backend goes on where it left off. Nor does logical decoding
+  // ever see it, whatever is published.
+  heap_insert(log, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM | HEAP_INSERT_NO_LOGICAL, nullptr);
   NoteLogBlock(source, ItemPointerGetBlockNumber(&tuple->t_self), large != nullptr);
   heap_freetuple(tuple);
 }

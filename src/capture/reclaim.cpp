@@ -4,6 +4,10 @@
 // transaction commits: the exclusive lock on a segment, which readers of its stream tables meet, lasts for the commit only,
 // even when the refresh is part of a long transaction.
 //
+// Writers go on while a log is reclaimed, so the segment they use is nearly never free: once it has some size they are
+// turned away, but only to an empty one. The one they left then falls idle, and one of the next refreshes gets it. Where
+// a writer that stays open keeps it from that, the log gets a further segment, so that the others still take turns.
+//
 // Promises: nothing is truncated that the frontier of some consumer, as committed before this transaction, lacks; log_start
 // rises in the same transaction; never waits for a lock longer than some milliseconds. Refuses: to raise an error because
 // others are busy; it is then left to the next refresh. Parallel mode, recovery and prepared transactions reclaim nothing.
@@ -19,6 +23,7 @@
 
 extern "C" {
 #include "pgstat.h"
+#include "storage/lock.h"
 }
 
 namespace pgstream {
@@ -28,6 +33,8 @@ namespace {
 // From this many pages on a segment is worth moving writers off it, and a few tries for its lock.
 constexpr BlockNumber kLargeSegment = 16;
 constexpr int kTryLargeMs = 20;
+// From this many on, with no empty segment to turn to because of writers that stay open, the log gets a further one.
+constexpr BlockNumber kHugeSegment = 512;
 
 struct Request {
   Request *next;
@@ -72,24 +79,37 @@ const LogConsumer *FindConsumer(const Request *request, Oid relid) {
   return nullptr;
 }
 
-// Writers move to another segment, so that this one falls idle.
-void TurnWritersAway(Oid source, int number) {
-  if (WritingSegment(source) == number) SetWritingSegment(source, (number + 1) % kLogSegments);
+// What was found of a segment. Held: a writer has it locked.
+enum class Finding { Empty, Held, Uncovered, Reclaimable };
+
+struct Segment {
+  Oid relid;
+  BlockNumber pages;
+  Finding finding;
+  Oid toast;  // to be emptied too
+};
+
+bool OtherWriters(Oid segment) {
+  LOCKTAG tag;
+  int count;
+  SET_LOCKTAG_RELATION(tag, MyDatabaseId, segment);
+  (void)GetLockConflicts(&tag, ShareLock, &count);
+  return count > 0;
 }
 
-// Takes the locks that emptying a segment needs, and checks that it may be emptied. False, and no lock kept, when not.
-bool LockAndCheck(const Request *request, Oid segment, int number, Oid *toast) {
+// Takes the locks that emptying a segment needs, if it may be emptied. No lock but a share lock is kept when not.
+Finding LockAndCheck(const Request *request, Segment *segment_info, int number) {
+  const Oid segment = segment_info->relid;
   LockRelationOid(segment, AccessShareLock);
-  const BlockNumber pages = SegmentPages(segment);
+  const BlockNumber pages = segment_info->pages = SegmentPages(segment);
+  Oid *toast = &segment_info->toast;
   *toast = InvalidOid;
-  if (pages == 0) return false;
+  if (pages == 0) return Finding::Empty;
+  if (OtherWriters(segment)) return Finding::Held;
   // The long look comes before the exclusive lock; under it only what is new must be seen.
   LogPosition *position = NewLogPosition(CurrentMemoryContext);
-  if (!SegmentIsCovered(request, segment, number, position) ||
-      !TryLockRelation(segment, AccessExclusiveLock, pages >= kLargeSegment ? kTryLargeMs : 0)) {
-    if (pages >= kLargeSegment) TurnWritersAway(request->source, number);
-    return false;
-  }
+  if (!SegmentIsCovered(request, segment, number, position)) return Finding::Uncovered;
+  if (!TryLockRelation(segment, AccessExclusiveLock, pages >= kLargeSegment ? kTryLargeMs : 0)) return Finding::Held;
   bool may = SegmentIsCovered(request, segment, number, position);
   if (may) {
     Relation rel = table_open(segment, NoLock);
@@ -103,7 +123,7 @@ bool LockAndCheck(const Request *request, Oid segment, int number, Oid *toast) {
     }
   }
   if (!may) UnlockRelationOid(segment, AccessExclusiveLock);
-  return may;
+  return may ? Finding::Reclaimable : Finding::Uncovered;
 }
 
 void EmptySegment(Oid segment, Oid toast) {
@@ -191,26 +211,53 @@ bool AnyBecameServed(const Request *request) {
   return any;
 }
 
+// Sees to it that the segment in use falls idle once it has some size.
+void TurnWritersAway(Oid source, LogEntry *entry, const Segment *segments) {
+  const int n = entry->nsegments;
+  const int current = WritingSegment(source, n);
+  const Segment *used = &segments[current];
+  if (used->finding == Finding::Empty || used->finding == Finding::Reclaimable || used->pages < kLargeSegment) return;
+  bool held = false;
+  for (int i = 1; i < n; ++i) {
+    const int other = (current + i) % n;
+    const Finding finding = segments[other].finding;
+    if (finding == Finding::Empty || finding == Finding::Reclaimable) {
+      SetWritingSegment(source, other);
+      return;
+    }
+    held |= finding == Finding::Held;
+  }
+  // Who attaches or folds relies on the segments it knows: they share this lock.
+  if (!held || used->pages < kHugeSegment || n == kMostSegments || !TryLockLogObjectOnce(source, AccessExclusiveLock)) return;
+  entry->segments[n] = CreateLogSegment(source, n);
+  entry->nsegments = n + 1;
+  WriteLogEntry(source, entry);
+  CacheInvalidateRelcacheByRelid(source);
+  SetWritingSegment(source, n);
+}
+
 void Reclaim(const Request *request) {
   LogEntry entry;
   // Excludes other reclaims and detaching; who attaches holds the segments' locks, which fail us below.
   if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(request->source)) ||
       !TryLockLogObjectOnce(request->source, ShareUpdateExclusiveLock) || !ReadLogEntry(request->source, &entry))
     return;
-  bool empty[kLogSegments] = {};
-  Oid toast[kLogSegments];
+  Segment segments[kMostSegments] = {};
   bool any = false;
-  for (int i = 0; i < kLogSegments; ++i) {
+  for (int i = 0; i < entry.nsegments; ++i) {
+    segments[i].relid = entry.segments[i];
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry.segments[i]))) return;
-    empty[i] = LockAndCheck(request, entry.segments[i], i, &toast[i]);
-    any |= empty[i];
+    segments[i].finding = LockAndCheck(request, &segments[i], i);
+    any |= segments[i].finding == Finding::Reclaimable;
   }
-  if (!any) return;
-  if (AnyBecameServed(request) || !LockDependencies(request)) return;
-  RaiseLogStart(request, entry.captured_by != 0);
-  for (int i = 0; i < kLogSegments; ++i)
-    if (empty[i]) EmptySegment(entry.segments[i], toast[i]);
-  CommandCounterIncrement();
+  if (any && !AnyBecameServed(request) && LockDependencies(request)) {
+    RaiseLogStart(request, entry.captured_by != 0);
+    for (int i = 0; i < entry.nsegments; ++i)
+      if (segments[i].finding == Finding::Reclaimable) EmptySegment(segments[i].relid, segments[i].toast);
+    CommandCounterIncrement();
+    if (!ReadLogEntry(request->source, &entry)) return;
+  }
+  TurnWritersAway(request->source, &entry, segments);
 }
 
 void AtTransactionEnd(XactEvent event, void *) {
@@ -241,7 +288,7 @@ void ReclaimLog(Oid source) {
   LogEntry entry;
   if (!ReadLogEntry(source, &entry)) return;
   bool any = false;
-  for (int i = 0; i < kLogSegments; ++i) {
+  for (int i = 0; i < entry.nsegments; ++i) {
     LockRelationOid(entry.segments[i], AccessShareLock);
     any |= SegmentPages(entry.segments[i]) > 0;
   }

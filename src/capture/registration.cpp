@@ -119,7 +119,7 @@ bool SourcesAreCaptured(const Stream *stream) {
   if (list_length(RegisteredSources(stream->relid)) != stream->nsources) return false;
   for (int i = 0; i < stream->nsources; ++i) {
     const StreamSource *source = &stream->sources[i];
-    if (!OidIsValid(source->segments[0])) return false;
+    if (source->nsegments == 0) return false;
     Relation rel = try_relation_open(source->relid, AccessShareLock);
     if (rel == nullptr) return false;
     const bool intact = CaptureIsIntact(rel);

@@ -55,7 +55,8 @@ Batch *Take(const SourceCapture *capture, SubTransactionId subtransaction) {
   memcpy(layouts, capture->layouts, sizeof(ColumnLayout) * capture->ncolumns);
   CaptureRun *run = &batch->run;
   run->source = capture->key.source;
-  memcpy(run->segments, capture->segments, sizeof(run->segments));
+  run->nsegments = capture->nsegments;
+  memcpy(run->segments, capture->segments, sizeof(Oid) * capture->nsegments);
   run->layouts = layouts;
   run->ncolumns = capture->ncolumns;
   run->encoder = BatchEncoder(reinterpret_cast<uint8 *>(run->buffer) + VARHDRSZ, kBatchCapacity);
@@ -89,7 +90,8 @@ void Flush(Batch *batch) {
 bool SameColumns(const CaptureRun *run, const SourceCapture *capture) {
   return run->ncolumns == capture->ncolumns &&
          memcmp(run->layouts, capture->layouts, sizeof(ColumnLayout) * capture->ncolumns) == 0 &&
-         memcmp(run->segments, capture->segments, sizeof(run->segments)) == 0;
+         run->nsegments == capture->nsegments &&
+         memcmp(run->segments, capture->segments, sizeof(Oid) * capture->nsegments) == 0;
 }
 
 Batch *BatchFor(const SourceCapture *capture) {

@@ -19,9 +19,10 @@ bool ReadLogEntry(Oid source, LogEntry *entry) {
     return false;
   if (HeapTuple tuple = NextCatalogTuple(&scan)) {
     ArrayType *segments = DatumGetArrayTypeP(CatalogColumn(&scan, tuple, pgs_log::segments, nullptr));
-    if (ARR_NDIM(segments) != 1 || ARR_DIMS(segments)[0] != kLogSegments || ARR_HASNULL(segments))
+    entry->nsegments = ARR_NDIM(segments) == 1 ? ARR_DIMS(segments)[0] : 0;
+    if (entry->nsegments < 1 || entry->nsegments > kMostSegments || ARR_HASNULL(segments))
       elog(ERROR, "malformed segments in the change log entry of relation %u", source);
-    memcpy(entry->segments, ARR_DATA_PTR(segments), sizeof(entry->segments));
+    memcpy(entry->segments, ARR_DATA_PTR(segments), sizeof(Oid) * entry->nsegments);
     ArrayType *columns = DatumGetArrayTypeP(CatalogColumn(&scan, tuple, pgs_log::columns, nullptr));
     entry->columns = nullptr;
     if (ARR_NDIM(columns) == 1) {
@@ -65,7 +66,8 @@ static void FillCapture(SourceCapture *capture, Relation table) {
   capture->logged = has_log && entry.captured_by != 0;
   capture->abandoned = has_log && !capture->logged;
   if (!capture->logged) return;
-  memcpy(capture->segments, entry.segments, sizeof(capture->segments));
+  capture->nsegments = entry.nsegments;
+  memcpy(capture->segments, entry.segments, sizeof(Oid) * entry.nsegments);
   const TupleDesc live = RelationGetDescr(table);
   const int most = bms_num_members(entry.columns);
   capture->columns = static_cast<CapturedColumn *>(MemoryContextAlloc(capture->context, sizeof(CapturedColumn) * (most + 1)));

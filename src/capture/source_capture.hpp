@@ -31,7 +31,8 @@ struct SourceCapture {
   uint64 generation;  // another one whenever it was read anew
   bool logged;        // there is a log, and some stream table reads it: changes must be written
   bool abandoned;     // there is a log, but it serves no stream table: nothing is written, and it should be empty
-  Oid segments[kLogSegments];
+  int nsegments;
+  Oid segments[kMostSegments];
   int ncolumns;
   AttrNumber highest;       // the highest attribute captured
   CapturedColumn *columns;  // in the order of the source's attribute numbers
@@ -50,7 +51,8 @@ SourceCapture *LookupSourceCapture(Relation table, Oid source);
 
 // The log of a source as pgs_log has it now (catalog snapshot). False when there is none.
 struct LogEntry {
-  Oid segments[kLogSegments];
+  int nsegments;
+  Oid segments[kMostSegments];
   Bitmapset *columns;  // plain attribute numbers
   uint64 captured_by;  // 0: nobody reads it, nothing is written
 };

@@ -57,10 +57,11 @@ void CaptureStatement(CaptureRun *run, SourceCapture *capture, Tuplestorestate *
 void CaptureChanges(TriggerData *trigger, SourceCapture *capture) {
   const TriggerEvent event = trigger->tg_event;
   if (TRIGGER_FIRED_BY_TRUNCATE(event)) {
-    LogTruncation(capture->key.source, capture->segments);
+    LogTruncation(capture->key.source, capture->segments, capture->nsegments);
     return;
   }
   CaptureRun run = {capture->key.source,
+                    capture->nsegments,
                     {},
                     capture->layouts,
                     capture->ncolumns,
@@ -74,7 +75,7 @@ void CaptureChanges(TriggerData *trigger, SourceCapture *capture) {
                     nullptr,
                     nullptr,
                     nullptr};
-  memcpy(run.segments, capture->segments, sizeof(run.segments));
+  memcpy(run.segments, capture->segments, sizeof(Oid) * capture->nsegments);
   const Size n = static_cast<Size>(capture->ncolumns) + 1;
   run.old_values = static_cast<ColumnValue *>(palloc(2 * n * sizeof(ColumnValue)));
   run.new_values = run.old_values + n;
@@ -119,7 +120,7 @@ void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
   FlushBatch(source);
   if (TRIGGER_FIRED_BY_TRUNCATE(event)) {
     LogEntry entry;
-    if (ReadLogEntry(source, &entry) && entry.captured_by != 0) LogTruncation(source, entry.segments);
+    if (ReadLogEntry(source, &entry) && entry.captured_by != 0) LogTruncation(source, entry.segments, entry.nsegments);
   }
   CloseStatement(source);
 }
@@ -144,6 +145,8 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
     if (capture->logged) OpenStatement(source);
     return PointerGetDatum(nullptr);
   }
+  // A row of a statement is captured with the statement.
+  if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && StatementIsOpen(source)) return PointerGetDatum(nullptr);
   if (capture->logged)
     CaptureChanges(trigger, capture);
   else if (capture->abandoned)

@@ -132,16 +132,22 @@ CachedOverlay *FindExtendable(Relation rel, const Stream *stream, Snapshot snaps
 
 // Locks the segments if none of them needs waiting; otherwise none, and tells which one does.
 Oid TryLockLogs(const Stream *stream) {
-  for (int i = 0; i < stream->nsources * kLogSegments; ++i) {
-    const Oid segment = stream->sources[i / kLogSegments].segments[i % kLogSegments];
-    if (!OidIsValid(segment) || ConditionalLockRelationOid(segment, AccessShareLock)) continue;
-    for (int k = 0; k < i; ++k) {
-      const Oid locked = stream->sources[k / kLogSegments].segments[k % kLogSegments];
-      if (OidIsValid(locked)) UnlockRelationOid(locked, AccessShareLock);
+  Oid *locked = static_cast<Oid *>(palloc(sizeof(Oid) * (stream->nsources * kMostSegments + 1)));
+  int count = 0;
+  Oid busy = InvalidOid;
+  for (int i = 0; i < stream->nsources && !OidIsValid(busy); ++i) {
+    const StreamSource *source = &stream->sources[i];
+    for (int k = 0; k < source->nsegments && !OidIsValid(busy); ++k) {
+      if (ConditionalLockRelationOid(source->segments[k], AccessShareLock))
+        locked[count++] = source->segments[k];
+      else
+        busy = source->segments[k];
     }
-    return segment;
   }
-  return InvalidOid;
+  if (OidIsValid(busy))
+    while (count > 0) UnlockRelationOid(locked[--count], AccessShareLock);
+  pfree(locked);
+  return busy;
 }
 
 // Holds none while it waits for another: a standby's replay may have locked them in any order.
@@ -157,7 +163,7 @@ void LockLogs(const Stream *stream) {
 
 void UnlockLogs(const Stream *stream) {
   for (int i = 0; i < stream->nsources; ++i)
-    if (OidIsValid(stream->sources[i].segments[0])) UnlockLog(&stream->sources[i]);
+    UnlockLog(&stream->sources[i]);
 }
 
 OverlayReport *ReportFor(Oid relid) {
@@ -277,7 +283,7 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
   }
 
   // With the locks nobody reclaims what the frontier lacks. News of the catalogs must be heard even where the locks are held
-  // already: writers that this snapshot sees may have stopped writing the log (capture/log_limit.hpp).
+  // already: writers that this snapshot sees may have stopped writing the log (capture/log_limit.hpp) or use a new segment.
   LockLogs(stream);
   AcceptInvalidationMessages();
   stream = LookupStream(stream->relid);

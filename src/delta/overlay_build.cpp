@@ -133,7 +133,7 @@ const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream, Sna
                            : "the snapshot is older than the change log";
   for (int i = 0; i < stream->nsources; ++i) {
     const StreamSource *source = &stream->sources[i];
-    if (!OidIsValid(source->segments[0])) return "a source is not captured";
+    if (source->nsegments == 0) return "a source is not captured";
     Relation rel = try_relation_open(source->relid, AccessShareLock);
     if (rel == nullptr) return "a source is gone";
     const bool intact = CaptureIsIntact(rel);

@@ -121,6 +121,10 @@ bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, co
   return found;
 }
 
+static int catalog_commands = 0;
+
+bool RunningCatalogCommand() { return catalog_commands > 0; }
+
 uint64 RunCatalogCommand(const char *command, int nargs, const Oid *types, const Datum *values, const bool *nulls) {
   Oid saved_user;
   int saved_context;
@@ -130,8 +134,17 @@ uint64 RunCatalogCommand(const char *command, int nargs, const Oid *types, const
   for (int i = 0; i < nargs; ++i) spi_nulls[i] = nulls != nullptr && nulls[i] ? 'n' : ' ';
   spi_nulls[nargs] = '\0';
   SPI_connect();
-  const int result = SPI_execute_with_args(command, nargs, const_cast<Oid *>(types), const_cast<Datum *>(values),
-                                           spi_nulls, false, 0);
+  int result = 0;
+  ++catalog_commands;
+  PG_TRY();
+  {
+    result = SPI_execute_with_args(command, nargs, const_cast<Oid *>(types), const_cast<Datum *>(values), spi_nulls, false, 0);
+  }
+  PG_FINALLY();
+  {
+    --catalog_commands;
+  }
+  PG_END_TRY();
   if (result < 0) elog(ERROR, "could not run \"%s\": %s", command, SPI_result_code_string(result));
   const uint64 processed = SPI_processed;
   SPI_finish();

@@ -66,6 +66,9 @@ bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, co
 // Runs one SQL command on the catalogs as their owner, with parameters. Returns the number of rows it touched.
 uint64 RunCatalogCommand(const char *command, int nargs, const Oid *types, const Datum *values, const bool *nulls);
 
+// True inside RunCatalogCommand: what is written then is no replication's.
+bool RunningCatalogCommand();
+
 // The stream tables that read a source, as an OID list (catalog snapshot).
 List *ConsumersOf(Oid source);
 

@@ -177,6 +177,18 @@ inline void SetNewStorage(Relation rel) {
 #endif
 }
 
+// 18: GetRelationPath returns a struct. True when a file of this number is there in the database's own tablespace.
+inline bool RelationFileExists(Oid number) {
+#if PG_VERSION_NUM >= 180000
+  const RelPathStr path = GetRelationPath(MyDatabaseId, MyDatabaseTableSpace, number, INVALID_PROC_NUMBER, MAIN_FORKNUM);
+  return access(path.str, F_OK) == 0;
+#elif PG_VERSION_NUM >= 170000
+  return access(GetRelationPath(MyDatabaseId, MyDatabaseTableSpace, number, INVALID_PROC_NUMBER, MAIN_FORKNUM), F_OK) == 0;
+#else
+  return access(GetRelationPath(MyDatabaseId, MyDatabaseTableSpace, number, InvalidBackendId, MAIN_FORKNUM), F_OK) == 0;
+#endif
+}
+
 // 17: reindex_relation gained the statement, for reports to event triggers.
 inline void RebuildIndexes(Oid relid) {
   ReindexParams params = {};

@@ -108,8 +108,8 @@ void LoadSource(StreamSource *source, Oid stream_relid, const Bitmapset *used) {
     if (HeapTuple tuple = NextCatalogTuple(&scan)) {
       ArrayType *segments = DatumGetArrayTypePCopy(CatalogColumn(&scan, tuple, pgs_log::segments, nullptr));
       const Oid *oids = reinterpret_cast<const Oid *>(ARR_DATA_PTR(segments));
-      const int n = Min(ArrayGetNItems(ARR_NDIM(segments), ARR_DIMS(segments)), kLogSegments);
-      for (int i = 0; i < n; ++i) source->segments[i] = oids[i];
+      source->nsegments = Min(ArrayGetNItems(ARR_NDIM(segments), ARR_DIMS(segments)), kMostSegments);
+      for (int i = 0; i < source->nsegments; ++i) source->segments[i] = oids[i];
       source->captured_by = U64FromFullTransactionId(
           DatumGetFullTransactionId(CatalogColumn(&scan, tuple, pgs_log::captured_by, nullptr)));
     }

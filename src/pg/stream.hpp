@@ -12,7 +12,8 @@
 
 namespace pgstream {
 
-inline constexpr int kLogSegments = 2;
+inline constexpr int kFirstSegments = 2;   // of a new change log
+inline constexpr int kMostSegments = 8;
 inline constexpr const char *kAccessMethod = "pgstream";
 
 enum class RefreshMode { Differential, Full };
@@ -21,7 +22,8 @@ const char *RefreshModeName(RefreshMode mode);
 // A captured source; segments are 0 where the stream table is not registered for its log. log_start: the fold number a frontier must have reached for the log to be complete for it.
 struct StreamSource {
   Oid relid;
-  Oid segments[kLogSegments];
+  int nsegments;  // 0: there is no log
+  Oid segments[kMostSegments];
   uint64 captured_by;  // xid8 of the transaction that attached the capture of the columns used here
   int64 log_start;
 };

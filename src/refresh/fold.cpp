@@ -182,6 +182,8 @@ FoldResult RefreshStream(Oid relid) {
   stream = LookupStream(relid);
   // Their trees may have got members meanwhile.
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
+  // No segment is added to the logs that this fold reads.
+  for (int i = 0; i < stream->nsources; ++i) ShareLog(stream->sources[i].relid);
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
   for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
   stream = LookupStream(relid);
