@@ -5,6 +5,7 @@
 #include "api/key_index_upkeep.hpp"
 #include "api/replication.hpp"
 #include "capture/registration.hpp"
+#include "delta/evaluate.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/key_index.hpp"
@@ -76,6 +77,8 @@ void FollowDefinition(Oid relid) {
 void EnrollRestored(Oid relid) {
   const Stream *stream = LookupStream(relid);
   if (stream == nullptr || stream->enrolled) return;
+  // Whoever wrote the rule needed to own the table, and nothing more: no source is touched before its checks.
+  CheckMayRun(stream);
   // As creation does, before anybody else refreshes or reads the key index.
   Relation rel = table_open(relid, ShareUpdateExclusiveLock);
   DefinitionOption *given;

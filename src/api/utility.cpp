@@ -10,6 +10,7 @@
 #include "api/source_ddl.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/definition.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
 
@@ -140,6 +141,19 @@ void CheckStatement(Node *statement, SourceDdl *ddl) {
       const auto *trigger = reinterpret_cast<CreateTrigStmt *>(statement);
       if (OidIsValid(StreamNamed(trigger->relation)))
         Refuse("stream tables cannot have triggers", "Put the trigger on a source of the stream table.");
+      break;
+    }
+    case T_RuleStmt: {
+      const auto *rule = reinterpret_cast<RuleStmt *>(statement);
+      if (strcmp(rule->rulename, kDefinitionRule) == 0 && OidIsValid(StreamNamed(rule->relation)))
+        Refuse("cannot replace the rule that defines a stream table", "Change its query with pgstream.alter_stream_table().");
+      break;
+    }
+    case T_RenameStmt: {
+      const auto *rename = reinterpret_cast<RenameStmt *>(statement);
+      if (rename->renameType == OBJECT_RULE && strcmp(rename->subname, kDefinitionRule) == 0 &&
+          OidIsValid(StreamNamed(rename->relation)))
+        Refuse("cannot rename the rule that defines a stream table", "It is known by its name.");
       break;
     }
     case T_CopyStmt: {

@@ -64,17 +64,34 @@ bool ReceiveRow(TupleTableSlot *slot, DestReceiver *self) {
 void Startup(DestReceiver *, int, TupleDesc) {}
 void Nothing(DestReceiver *) {}
 
-}  // namespace
-
-uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit,
-                void *argument) {
+// Under the active snapshot.
+PlannedStmt *PlanQuery(const Query *query) {
   Query *copy = static_cast<Query *>(copyObjectImpl(query));
   AcquireRewriteLocks(copy, true, false);
   List *rewritten = QueryRewrite(copy);
   if (list_length(rewritten) != 1) elog(ERROR, "unexpected rewrite result for the query of a stream table");
+  return pg_plan_query(linitial_node(Query, rewritten), "pg_stream", 0, nullptr);
+}
 
+}  // namespace
+
+void CheckMayRun(const Stream *stream) {
+  OwnerScope scope;
+  EnterOwnerScope(stream, &scope);
+  PushActiveSnapshot(GetTransactionSnapshot());
+  QueryDesc *query_desc =
+      compat::MakeQueryDesc(PlanQuery(stream->plan->query), "pg_stream", GetActiveSnapshot(), None_Receiver, nullptr);
+  ExecutorStart(query_desc, EXEC_FLAG_EXPLAIN_ONLY);
+  ExecutorEnd(query_desc);
+  FreeQueryDesc(query_desc);
+  PopActiveSnapshot();
+  LeaveOwnerScope(&scope);
+}
+
+uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit,
+                void *argument) {
   PushActiveSnapshot(snapshot);
-  PlannedStmt *plan = pg_plan_query(linitial_node(Query, rewritten), "pg_stream", 0, nullptr);
+  PlannedStmt *plan = PlanQuery(query);
 
   VisitingReceiver receiver = {};
   receiver.base.receiveSlot = ReceiveRow;

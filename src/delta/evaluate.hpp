@@ -24,6 +24,9 @@ void LeaveOwnerScope(const OwnerScope *scope);
 // changes taken from the log, which no executor checks.
 void CheckOwnerMayRead(const Stream *stream);
 
+// Raises what running the query as the owner would raise before its first row. For refreshes that do not run it.
+void CheckMayRun(const Stream *stream);
+
 using RowVisitor = void (*)(TupleTableSlot *slot, void *argument);
 
 // Rewrites, plans and runs a copy of an analysed SELECT under snapshot; visits each row. environment may carry named

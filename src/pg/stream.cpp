@@ -191,6 +191,31 @@ Stream *LoadStream(Oid relid) {
   return stream;
 }
 
+// The streams being loaded, innermost first: a definition written by hand may lead back to one of them.
+struct Loading {
+  Oid relid;
+  const Loading *outer;
+};
+const Loading *loading = nullptr;
+
+bool IsLoading(Oid relid) {
+  for (const Loading *one = loading; one != nullptr; one = one->outer)
+    if (one->relid == relid) return true;
+  return false;
+}
+
+Stream *LoadGuarded(Oid relid) {
+  Stream *volatile stream = nullptr;
+  const Loading self = {relid, loading};
+  loading = &self;
+  PG_TRY();
+  { stream = LoadStream(relid); }
+  PG_FINALLY();
+  { loading = self.outer; }
+  PG_END_TRY();
+  return stream;
+}
+
 }  // namespace
 
 List *RelationsRead(const Query *query) {
@@ -236,11 +261,16 @@ const Stream *LookupStream(Oid relid) {
   }
   if (likely(entry->valid)) return entry->stream;
 
+  if (IsLoading(relid))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                    errmsg("stream table \"%s\" reads itself", get_rel_name(relid)),
+                    errdetail("Its query comes back to it through views or other stream tables."),
+                    errhint("Drop one of them.")));
   // Built aside and linked in when complete: an error leaves the entry invalid and the memory with the caller's.
   const uint64 invalidations_before = invalidations;
   MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream stream", ALLOCSET_SMALL_SIZES);
   MemoryContext saved = MemoryContextSwitchTo(context);
-  Stream *stream = LoadStream(relid);
+  Stream *stream = LoadGuarded(relid);
   MemoryContextSwitchTo(saved);
 
   // Loading may have looked up other streams and so moved the entries of the hash table.

@@ -50,7 +50,10 @@ bool BaseIsUnused(const Stream *stream) {
 }
 
 void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
-  if (BaseIsUnused(stream)) return;
+  if (BaseIsUnused(stream)) {
+    CheckMayRun(stream);
+    return;
+  }
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   DeleteBase(writer, snapshot);
@@ -213,6 +216,7 @@ FoldResult RefreshStream(Oid relid) {
   bool postponed = false;
   if (!rebuild && base_unused) {
     // Nothing can be pending.
+    CheckMayRun(stream);
   } else if (rebuild && attached && xact_snapshot) {
     ereport(NOTICE, (errmsg("capture of the sources of stream table \"%s\" is attached again", RelationGetRelationName(rel)),
                      errdetail("This transaction's snapshot is older than that, so nothing is computed yet."),
