@@ -86,6 +86,7 @@ def disable_triggers(sc, source):
         writes.insert(sc, s, source, 2)
     sc.check('while triggers are disabled')
     s.run('ALTER TABLE %s ENABLE TRIGGER ALL' % source.name)
+    source.uncaptured = True
     if source.triggers or source.watched:
         sc.touched = None
 

@@ -42,6 +42,7 @@ class Source:
         self.watched = rng.random() < 0.15  # triggers of its own read the stream tables while a statement runs
         self.renames = rng.random() < 0.15  # is renamed, and its columns; such a source has no view
         self.deferred = False               # has a deferred trigger: its events keep DDL out for the transaction
+        self.uncaptured = False             # its capture was switched off and on by hand: exact, the strategy may be any
         self.foreign = None                 # the source its ids refer to
         self.parts = []
         self.part_column = None             # of a table partitioned by list

@@ -274,7 +274,7 @@ def strategy(sc):
         return
     table = rng.choice(sc.tables)
     sources = [s for s in table.query.sources if not s.foreign]
-    if not sources:
+    if not sources or any(s.uncaptured for s in table.query.sources):
         return
     sc.first.run("SELECT pgstream.refresh_stream_table('%s')" % table.name)
     source = rng.choice(sources)

@@ -213,7 +213,7 @@ def leaf(sc, source):
         sc.first.run('DELETE FROM %s WHERE %s' % (part.name, rows_where(rng, sc, source)))
     else:
         names = ', '.join(source.insertable())
-        ids = list(take_ids(sc, 2)) + sorted(rng.sample(range(-5, sc.next_id + 1), 4))
+        ids = sorted(rng.sample(range(-5, sc.next_id), 4)) + list(take_ids(sc, 2))
         rows = ',\n  '.join(source.row(rng, i) for i in ids)
         fits = sc.first.value("SELECT pg_get_partition_constraintdef('%s'::regclass)" % part.name) or 'true'
         sc.first.run('INSERT INTO %s (%s) SELECT * FROM (VALUES\n  %s) v(%s) WHERE %s AND NOT EXISTS (SELECT FROM %s x '
