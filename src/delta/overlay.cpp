@@ -30,6 +30,7 @@ struct SnapshotIdentity {
   CommandId command;  // matters only when there are own writes
 };
 
+// Lies in the overlay's own context, and goes with it wherever that ends.
 struct CachedOverlay {
   Oid relid;
   BuiltOverlay *built;
@@ -49,7 +50,8 @@ List *followed = NIL;
 
 List *reports = NIL;  // of OverlayReport *
 
-void NoteIdentity(SnapshotIdentity *identity, Snapshot snapshot) {
+void NoteIdentity(CachedOverlay *cached, Snapshot snapshot) {
+  SnapshotIdentity *identity = &cached->identity;
   if (identity->xids != nullptr) pfree(identity->xids);
   identity->xmin = snapshot->xmin;
   identity->xmax = snapshot->xmax;
@@ -58,7 +60,7 @@ void NoteIdentity(SnapshotIdentity *identity, Snapshot snapshot) {
   identity->suboverflowed = snapshot->suboverflowed;
   identity->recovery = snapshot->takenDuringRecovery;
   identity->xids = static_cast<TransactionId *>(MemoryContextAlloc(
-      overlay_cache_context, sizeof(TransactionId) * Max(identity->nxip + identity->nsubxip, 1U)));
+      cached->built->overlay.context, sizeof(TransactionId) * Max(identity->nxip + identity->nsubxip, 1U)));
   if (identity->nxip > 0) memcpy(identity->xids, snapshot->xip, sizeof(TransactionId) * identity->nxip);
   if (identity->nsubxip > 0)
     memcpy(identity->xids + identity->nxip, snapshot->subxip, sizeof(TransactionId) * identity->nsubxip);
@@ -93,8 +95,6 @@ CachedOverlay *Nth(int i) { return static_cast<CachedOverlay *>(list_nth(overlay
 void Drop(CachedOverlay *cached) {
   overlays = list_delete_ptr(overlays, cached);
   MemoryContextDelete(cached->built->overlay.context);
-  if (cached->identity.xids != nullptr) pfree(cached->identity.xids);
-  pfree(cached);
 }
 
 void TrimIdle(Oid relid) {
@@ -220,7 +220,7 @@ MergeDecision FollowedDecision(Oid relid) {
 CachedOverlay *Build(Relation rel, const Stream *stream, Snapshot snapshot) {
   BuiltOverlay *built = BuildOverlay(rel, stream, snapshot, false, FollowedDecision(stream->relid));
   auto *cached =
-      static_cast<CachedOverlay *>(MemoryContextAllocZero(overlay_cache_context, sizeof(CachedOverlay)));
+      static_cast<CachedOverlay *>(MemoryContextAllocZero(built->overlay.context, sizeof(CachedOverlay)));
   cached->relid = stream->relid;
   cached->built = built;
   MemoryContextSetParent(built->overlay.context, overlay_cache_context);
@@ -296,7 +296,7 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
   if (!reusable) {
     cached = must_visit ? nullptr : FindExtendable(rel, stream, snapshot);
     cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);
-    NoteIdentity(&cached->identity, snapshot);
+    NoteIdentity(cached, snapshot);
     cached->built_in = transaction;
   }
   if (share_with_workers)

@@ -32,10 +32,12 @@ MemoryContext cache_context = nullptr;
 List *retired = NIL;
 uint64 generations = 0;
 uint64 invalidations = 0;  // an entry loaded while this moved is not trusted
+bool any_invalid = false;  // entry, perhaps
 
 void ForgetStreams(Datum, Oid relid) {
   if (cache == nullptr) return;
   ++invalidations;
+  any_invalid = true;
   HASH_SEQ_STATUS status;
   hash_seq_init(&status, cache);
   while (auto *entry = static_cast<CacheEntry *>(hash_seq_search(&status))) {
@@ -45,8 +47,22 @@ void ForgetStreams(Datum, Oid relid) {
   }
 }
 
+// What is not valid may be gone for good: a stream table that was dropped is never asked for again.
+void RemoveInvalid() {
+  if (!any_invalid || cache == nullptr) return;
+  HASH_SEQ_STATUS status;
+  hash_seq_init(&status, cache);
+  while (auto *entry = static_cast<CacheEntry *>(hash_seq_search(&status))) {
+    if (entry->valid) continue;
+    if (entry->context != nullptr) MemoryContextDelete(entry->context);
+    hash_search(cache, &entry->relid, HASH_REMOVE, nullptr);
+  }
+  any_invalid = false;
+}
+
 void EndOfTransaction(XactEvent event, void *) {
   if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE) return;
+  RemoveInvalid();
   ListCell *cell;
   foreach (cell, retired) MemoryContextDelete(static_cast<MemoryContext>(lfirst(cell)));
   list_free(retired);
@@ -258,6 +274,7 @@ const Stream *LookupStream(Oid relid) {
     entry->valid = false;
     entry->stream = nullptr;
     entry->context = nullptr;
+    any_invalid = true;
   }
   if (likely(entry->valid)) return entry->stream;
 
@@ -284,6 +301,7 @@ const Stream *LookupStream(Oid relid) {
   entry->context = context;
   entry->stream = stream;
   entry->valid = invalidations == invalidations_before;
+  any_invalid |= !entry->valid;
   return stream;
 }
 
