@@ -11,6 +11,7 @@ namespace pgstream {
 static HTAB *captures = nullptr;
 static uint64 generations = 0;
 static uint64 invalidations = 0;
+static bool any_invalid = false;  // entry, perhaps
 
 bool ReadLogEntry(Oid source, LogEntry *entry) {
   CatalogScan scan;
@@ -105,6 +106,7 @@ SourceCapture *LookupSourceCapture(Relation table, Oid source) {
   bool found;
   SourceCapture *capture = static_cast<SourceCapture *>(hash_search(captures, &key, HASH_ENTER, &found));
   if (found && capture->valid) return capture;
+  any_invalid = true;  // until it is complete, which an error may prevent
   if (!found) {
     capture->valid = false;
     capture->nrelatives = 0;
@@ -155,6 +157,7 @@ static int CompareOids(const void *a, const void *b) {
 static void ForgetCapture(Datum, Oid relid) {
   HASH_SEQ_STATUS status;
   ++invalidations;
+  any_invalid = true;
   hash_seq_init(&status, captures);
   while (SourceCapture *capture = static_cast<SourceCapture *>(hash_seq_search(&status))) {
     if (OidIsValid(relid) && capture->key.table != relid && capture->key.source != relid &&
@@ -166,12 +169,27 @@ static void ForgetCapture(Datum, Oid relid) {
   }
 }
 
+// Nothing is in use any more; what is not valid may be of a table that is gone for good.
+static void EndOfTransaction(XactEvent event, void *) {
+  if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE) return;
+  if (!any_invalid) return;
+  HASH_SEQ_STATUS status;
+  hash_seq_init(&status, captures);
+  while (SourceCapture *capture = static_cast<SourceCapture *>(hash_seq_search(&status))) {
+    if (capture->valid) continue;
+    if (capture->context != nullptr) MemoryContextDelete(capture->context);
+    hash_search(captures, &capture->key, HASH_REMOVE, nullptr);
+  }
+  any_invalid = false;
+}
+
 void InitSourceCapture() {
   HASHCTL control = {};
   control.keysize = sizeof(CaptureKey);
   control.entrysize = sizeof(SourceCapture);
   captures = hash_create("pg_stream source captures", 64, &control, HASH_ELEM | HASH_BLOBS);
   CacheRegisterRelcacheCallback(ForgetCapture, Datum(0));
+  RegisterXactCallback(EndOfTransaction, nullptr);
 }
 
 }  // namespace pgstream

@@ -249,12 +249,13 @@ void EndOfTransaction(XactEvent event, void *) {
   for (int i = list_length(overlays) - 1; i >= 0; --i) {
     CachedOverlay *cached = Nth(i);
     cached->built->overlay.holders = 0;
-    // Temporary files are not kept for a next transaction that may never come.
+    // Temporary files are not kept for a next transaction that may never come, nor what no reader can use any more.
     if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax) ||
-        cached->built->momentary)
+        cached->built->momentary || !IsCurrentStream(cached->relid, cached->built->stream_generation))
       Drop(cached);
   }
   followed = NIL;
+  ResetOverlayReports();
   if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PARALLEL_COMMIT) DropOverlaysWithOwnWrites();
   TrimIdle(InvalidOid);
 }

@@ -58,7 +58,7 @@ MergeDecision DecisionOf(const Overlay *overlay);  // of an acquired overlay; nu
 // For the rest of this (parallel worker's) transaction, overlays of relid follow the decision.
 void FollowMergeDecision(Oid relid, MergeDecision decision);
 
-// What the latest acquisition for relid in this backend did, for EXPLAIN; nullptr before the first one. reads counts
+// What the latest acquisition for relid in this transaction did, for EXPLAIN; nullptr before the first one. reads counts
 // acquisitions since ResetOverlayReports.
 struct OverlayReport {
   Oid relid;

@@ -305,6 +305,12 @@ const Stream *LookupStream(Oid relid) {
   return stream;
 }
 
+bool IsCurrentStream(Oid relid, uint64 generation) {
+  if (cache == nullptr) return false;
+  const auto *entry = static_cast<const CacheEntry *>(hash_search(cache, &relid, HASH_FIND, nullptr));
+  return entry != nullptr && entry->valid && entry->stream != nullptr && entry->stream->generation == generation;
+}
+
 void InvalidateStream(Oid relid) { CacheInvalidateRelcacheByRelid(relid); }
 
 void InitStreamCache() {

@@ -59,6 +59,9 @@ const Stream *LookupStream(Oid relid);
 // names.
 List *RelationsRead(const Query *query);
 
+// True when LookupStream would still return the one of this generation, as far as this backend knows; loads nothing.
+bool IsCurrentStream(Oid relid, uint64 generation);
+
 // Makes every backend look again at stream table relid after the current command (and transaction) ends.
 void InvalidateStream(Oid relid);
 
