@@ -11,6 +11,10 @@ void DetachUnusedSources();
 // Forgets what a stream table reads; the sources are detached by the next DetachUnusedSources, unless used again.
 void ForgetSources(Oid relid);
 
+// Makes a stream table that was turned into a plain table (SET ACCESS METHOD) forget what it was: no definition, no catalog
+// row, no key index.
+void DisbandStream(Oid relid);
+
 void InitDrop();  // called once by _PG_init
 
 }  // namespace pgstream

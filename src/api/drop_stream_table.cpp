@@ -1,10 +1,17 @@
 // SQL function drop_stream_table(), and what leaves the catalogs when a stream table goes, however it goes.
 #include "api/drop.hpp"
+#include "api/key_index_upkeep.hpp"
 #include "api/names.hpp"
 #include "capture/change_log.hpp"
 #include "capture/registration.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/definition.hpp"
+#include "pg/key_index.hpp"
+
+extern "C" {
+#include "rewrite/rewriteSupport.h"
+}
 
 namespace pgstream {
 
@@ -55,6 +62,19 @@ void ForgetSources(Oid relid) {
   ListCell *cell;
   foreach (cell, RegisteredSources(relid)) CheckLater(lfirst_oid(cell));
   DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
+}
+
+void DisbandStream(Oid relid) {
+  ForgetStream(relid);
+  Relation rel = table_open(relid, NoLock);
+  List *const indexes = RelationGetIndexList(rel);
+  table_close(rel, NoLock);
+  ListCell *cell;
+  foreach (cell, indexes)
+    if (IsInternalIndex(lfirst_oid(cell), relid)) DropInternal(RelationRelationId, lfirst_oid(cell));
+  const Oid rule = get_rewrite_oid(relid, kDefinitionRule, true);
+  if (OidIsValid(rule)) DropInternal(RewriteRelationId, rule);
+  CommandCounterIncrement();
 }
 
 void DetachUnusedSources() {

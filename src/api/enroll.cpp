@@ -59,7 +59,7 @@ void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {
   CommandCounterIncrement();
   const DeltaPlan *plan = PlanDelta(LoadDefinition(rel));
   if (mode == RefreshMode::Differential) (void)RegisterSources(relid, plan);
-  if (OidIsValid(old_index) && (mode == RefreshMode::Full || FindKeyIndex(rel, plan) != old_index)) DropKeyIndex(old_index);
+  if (OidIsValid(old_index) && (mode == RefreshMode::Full || FindKeyIndex(rel, plan) != old_index)) DropInternal(RelationRelationId, old_index);
   InvalidateStream(relid);
   CommandCounterIncrement();
 }

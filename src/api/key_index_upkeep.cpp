@@ -79,10 +79,10 @@ List *EnrolledStreams() {
 
 }  // namespace
 
-void DropKeyIndex(Oid index) {
+void DropInternal(Oid class_id, Oid object_id) {
   ObjectAddress address;
-  ObjectAddressSet(address, RelationRelationId, index);
-  deleteDependencyRecordsFor(RelationRelationId, index, true);
+  ObjectAddressSet(address, class_id, object_id);
+  deleteDependencyRecordsFor(class_id, object_id, true);
   CommandCounterIncrement();
   performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 }

@@ -12,7 +12,8 @@ namespace pgstream {
 // Finds or creates the key index of a stream table that needs one. No one else in this session has the table open.
 void EnsureKeyIndex(Oid relid);
 
-void DropKeyIndex(Oid index);
+// Drops an index or rule that depends internally on its table, which the server does not do alone.
+void DropInternal(Oid class_id, Oid object_id);
 
 // Hides every key index that a rebuild (REINDEX, VACUUM FULL, CLUSTER) has made valid.
 void HideKeyIndexes();

@@ -8,6 +8,7 @@
 #include "api/key_index_upkeep.hpp"
 #include "api/replication.hpp"
 #include "api/source_ddl.hpp"
+#include "api/stream_ddl.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
@@ -46,72 +47,25 @@ void RunCreateTable(CreateTableAsStmt *statement, void *argument) {
   HandOn(&call);
 }
 
-bool NamesStreamMethod(const char *access_method) {
-  return access_method != nullptr && strcmp(access_method, kAccessMethod) == 0;
-}
-
 [[noreturn]] void Refuse(const char *message, const char *hint) {
   ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s", message), errhint("%s", hint)));
   pg_unreachable();
 }
 
-// A stream table with a definition behind a name; InvalidOid otherwise. No lock: the statement itself takes it.
-Oid StreamNamed(const RangeVar *relation) {
-  const Oid relid = RangeVarGetRelid(relation, NoLock, true);
-  return OidIsValid(relid) && IsStreamRelid(relid) && LookupStream(relid) != nullptr ? relid : InvalidOid;
-}
-
-bool AllowedOnStream(AlterTableType type) {
-  switch (type) {
-    case AT_ChangeOwner:
-    case AT_SetTableSpace:
-    case AT_SetStatistics:
-    case AT_SetOptions:
-    case AT_ResetOptions:
-    case AT_SetStorage:
-    case AT_SetCompression:
-    case AT_ClusterOn:
-    case AT_DropCluster:
-    case AT_SetRelOptions:
-    case AT_ResetRelOptions:
-    case AT_EnableRowSecurity:
-    case AT_DisableRowSecurity:
-    case AT_ForceRowSecurity:
-    case AT_NoForceRowSecurity:
-    case AT_ReplicaIdentity:
-      return true;
-    default:
-      return false;
-  }
-}
-
-void CheckAlterTable(const AlterTableStmt *statement, SourceDdl *ddl) {
-  ListCell *cell;
-  if (statement->objtype != OBJECT_TABLE && statement->objtype != OBJECT_FOREIGN_TABLE) return;
-  const Oid relid = RangeVarGetRelid(statement->relation, NoLock, true);
-  if (!OidIsValid(relid)) return;
-  const bool is_stream = OidIsValid(StreamNamed(statement->relation));
-  foreach (cell, statement->cmds) {
-    const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
-    if (command->subtype == AT_SetAccessMethod && NamesStreamMethod(command->name) && !is_stream)
-      Refuse("cannot turn a table into a stream table",
-             "A stream table is created from a query: CREATE TABLE ... USING pgstream AS SELECT ...");
-    if (is_stream && !AllowedOnStream(command->subtype))
-      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                      errmsg("cannot change the definition of stream table \"%s\"", statement->relation->relname),
-                      errdetail("Its columns and constraints follow from its query."),
-                      errhint("Change the query with pgstream.alter_stream_table(), or drop the stream table and create it anew.")));
-  }
-  if (!is_stream) BeforeAlterTable(statement, ddl);
-}
+// What is left to do after a statement.
+struct Afterwards {
+  SourceDdl ddl;
+  Oid leaving;  // a stream table that becomes a plain table
+};
 
 // Refuses, or takes note of, a statement before it runs.
-void CheckStatement(Node *statement, SourceDdl *ddl) {
+void CheckStatement(Node *statement, Afterwards *after) {
   switch (nodeTag(statement)) {
     case T_CreateStmt: {
       const auto *create = reinterpret_cast<CreateStmt *>(statement);
       if (NamesStreamMethod(create->accessMethod))
         Refuse("a stream table needs a query", "Use CREATE TABLE ... USING pgstream AS SELECT ...");
+      CheckCreateTable(create);
       break;
     }
     case T_CreateTableAsStmt: {
@@ -132,9 +86,11 @@ void CheckStatement(Node *statement, SourceDdl *ddl) {
       break;
     }
     case T_AlterTableStmt:
-      CheckAlterTable(reinterpret_cast<AlterTableStmt *>(statement), ddl);
+      if (CheckAlterTable(reinterpret_cast<AlterTableStmt *>(statement), &after->leaving))
+        BeforeAlterTable(reinterpret_cast<AlterTableStmt *>(statement), &after->ddl);
       break;
     case T_CreateForeignTableStmt:
+      CheckCreateTable(&reinterpret_cast<CreateForeignTableStmt *>(statement)->base);
       BeforeForeignChild(reinterpret_cast<CreateForeignTableStmt *>(statement)->base.inhRelations);
       break;
     case T_CreateTrigStmt: {
@@ -188,14 +144,15 @@ void ProcessStreamUtility(UtilityCall *call) {
   // Without the extension in this database there is nothing to look after, and statements of a failed transaction
   // (ROLLBACK) must not look into catalogs.
   const bool watched = IsTransactionState() && OidIsValid(CatalogRelationId("pgs_stream"));
-  SourceDdl ddl = {};
+  Afterwards after = {};
   if (watched) {
-    CheckStatement(statement, &ddl);
+    CheckStatement(statement, &after);
     MarkBefore(statement);
   }
   HandOn(call);
   if (!watched || !IsTransactionState()) return;
-  AfterTreeChange(&ddl);
+  if (OidIsValid(after.leaving)) DisbandStream(after.leaving);
+  AfterTreeChange(&after.ddl);
   AdoptNewTables();
   DetachUnusedSources();
   if (IsA(statement, VacuumStmt) || IsA(statement, ClusterStmt) || IsA(statement, ReindexStmt)) HideKeyIndexes();

@@ -11,10 +11,8 @@ extern "C" {
 
 namespace pgstream {
 
-namespace {
-
-// Whether an index depends internally on its table: it was complete when we hid it, unlike one whose building failed.
-bool BelongsTo(Oid index, Oid table) {
+// That one was complete when we hid it, unlike one whose building failed.
+bool IsInternalIndex(Oid index, Oid table) {
   Relation depend = table_open(DependRelationId, AccessShareLock);
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
@@ -29,6 +27,8 @@ bool BelongsTo(Oid index, Oid table) {
   table_close(depend, AccessShareLock);
   return belongs;
 }
+
+namespace {
 
 // From the catalog rather than an opened index: opening would need a lock on it.
 bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
@@ -51,7 +51,7 @@ bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
     const Node *argument = static_cast<Node *>(list_nth(function->args, i));
     if (!IsA(argument, Var) || reinterpret_cast<const Var *>(argument)->varattno != plan->index_columns[i]) return false;
   }
-  return index->indisvalid || BelongsTo(index->indexrelid, index->indrelid);
+  return index->indisvalid || IsInternalIndex(index->indexrelid, index->indrelid);
 }
 
 }  // namespace

@@ -15,4 +15,7 @@ const char *KeyFunction(const DeltaPlan *plan);
 // The index of rel, valid or hidden by us (see api/key_index_upkeep.hpp), on pgstream.<KeyFunction>(key columns of the plan) and nothing else; InvalidOid: none.
 Oid FindKeyIndex(Relation rel, const DeltaPlan *plan);
 
+// Whether an index depends internally on its table: one of ours.
+bool IsInternalIndex(Oid index, Oid table);
+
 }  // namespace pgstream
