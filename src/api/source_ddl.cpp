@@ -100,7 +100,7 @@ void DropTransitionTriggersAbove(Oid parent) {
   foreach (cell, TableAndAbove(parent)) {
     List *triggers = TransitionTriggersOf(lfirst_oid(cell));
     if (triggers == NIL) continue;
-    LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
+    LockRelationOid(lfirst_oid(cell), ShareRowExclusiveLock);
     MarkForRebuild(lfirst_oid(cell));
     DropTriggers(triggers);
   }

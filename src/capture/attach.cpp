@@ -80,12 +80,7 @@ CaptureShape LockShape(Oid source, List **unwanted) {
     relids = list_concat_unique_oid(relids, stale_tables);
     ListCell *cell;
     foreach (cell, relids) RefuseAmidStatement(lfirst_oid(cell));
-    auto *locks = static_cast<TableLock *>(palloc(sizeof(TableLock) * list_length(relids)));
-    for (int i = 0; i < list_length(relids); ++i) {
-      const Oid relid = list_nth_oid(relids, i);
-      locks[i] = {relid, list_member_oid(stale_tables, relid) ? AccessExclusiveLock : ShareRowExclusiveLock};
-    }
-    LockTablesPatiently(source, locks, list_length(relids));
+    LockTablesPatiently(source, relids, ShareRowExclusiveLock);
     AcceptInvalidationMessages();
     const CaptureShape now = ShapeOf(source);
     List *stale_now;
@@ -233,7 +228,7 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
 
 // Locks everything that removal touches, without queueing. Segments already locked stay if a later one is not free.
 static bool LockForRemoval(const List *tables, const LogEntry *entry) {
-  if (!TryLockTables(tables, AccessExclusiveLock, kDetachTryMs)) return false;
+  if (!TryLockTables(tables, ShareRowExclusiveLock, kDetachTryMs)) return false;
   for (int i = 0; i < entry->nsegments; ++i)
     if (!TryLockRelation(entry->segments[i], AccessExclusiveLock, kDetachTryMs)) return false;
   return true;

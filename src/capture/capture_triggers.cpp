@@ -225,17 +225,26 @@ List *TriggersBeyond(Oid source, const CaptureShape *shape, List **tables) {
   return triggers;
 }
 
+// As the server's own removal of a trigger, but for its lock on the table, which keeps out readers too: who reads runs no
+// trigger. Nothing can depend on one of ours.
 void DropTriggers(List *triggers) {
   if (triggers == NIL) return;
-  ObjectAddresses *objects = new_object_addresses();
+  Relation catalog = table_open(TriggerRelationId, RowExclusiveLock);
   ListCell *cell;
   foreach (cell, triggers) {
-    ObjectAddress address;
-    ObjectAddressSet(address, TriggerRelationId, lfirst_oid(cell));
-    add_exact_object_address(&address, objects);
+    ScanKeyData key[1];
+    ScanKeyInit(&key[0], Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(cell)));
+    SysScanDesc scan = systable_beginscan(catalog, TriggerOidIndexId, true, nullptr, 1, key);
+    if (HeapTuple tuple = systable_getnext(scan)) {
+      const Oid table = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple))->tgrelid;
+      CatalogTupleDelete(catalog, &tuple->t_self);
+      deleteDependencyRecordsFor(TriggerRelationId, lfirst_oid(cell), false);
+      CacheInvalidateRelcacheByRelid(table);
+    }
+    systable_endscan(scan);
   }
-  performMultipleDeletions(objects, DROP_RESTRICT, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
-  free_object_addresses(objects);
+  table_close(catalog, NoLock);
+  CommandCounterIncrement();
 }
 
 List *TransitionTriggersOf(Oid source) {

@@ -44,7 +44,7 @@ void CreateMissingTriggers(Oid source, const CaptureShape *shape);
 // The triggers that capture a source beyond those of the shape (nullptr: all), as OIDs, and the tables they are on.
 List *TriggersBeyond(Oid source, const CaptureShape *shape, List **tables);
 
-// Drops triggers; their tables are locked in AccessExclusiveMode.
+// Drops triggers. The caller has ShareRowExclusiveLock on their tables.
 void DropTriggers(List *triggers);
 
 // The statement triggers of a source captured by statement, whose transition tables a foreign child would make fail.

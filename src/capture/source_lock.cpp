@@ -71,23 +71,24 @@ static bool WaitWithTimeout(int milliseconds, F &&wait) {
   return false;
 }
 
-// Locks all of them or none, without waiting. Returns the one that was not free, nullptr when all are locked.
-static const TableLock *LockAllAtOnce(const TableLock *tables, int ntables) {
-  for (int i = 0; i < ntables; ++i) {
-    if (ConditionalLockRelationOid(tables[i].relid, tables[i].mode)) continue;
-    for (int j = 0; j < i; ++j) UnlockRelationOid(tables[j].relid, tables[j].mode);
-    return &tables[i];
+// Locks all of them or none, without waiting. Returns the one that was not free, InvalidOid when all are locked.
+static Oid LockAllAtOnce(const List *relids, LOCKMODE mode) {
+  for (int i = 0; i < list_length(relids); ++i) {
+    const Oid relid = list_nth_oid(relids, i);
+    if (ConditionalLockRelationOid(relid, mode)) continue;
+    while (--i >= 0) UnlockRelationOid(list_nth_oid(relids, i), mode);
+    return relid;
   }
-  return nullptr;
+  return InvalidOid;
 }
 
 static int MillisecondsLeft(TimestampTz deadline) {
   return static_cast<int>(Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX / 2));
 }
 
-void LockTablesPatiently(Oid source, const TableLock *tables, int ntables) {
-  const TableLock *busy = LockAllAtOnce(tables, ntables);
-  if (busy == nullptr) return;
+void LockTablesPatiently(Oid source, const List *relids, LOCKMODE mode) {
+  Oid busy = LockAllAtOnce(relids, mode);
+  if (!OidIsValid(busy)) return;
   const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), attach_timeout_ms);
   int queue_ms = kFirstQueueMs;
   for (;;) {
@@ -97,22 +98,22 @@ void LockTablesPatiently(Oid source, const TableLock *tables, int ntables) {
     // detector and pg_blocking_pids see whom we wait for. Nothing is held meanwhile: a writer of one table of a tree that goes
     // on to another must not meet us there.
     LOCKTAG tag;
-    SET_LOCKTAG_RELATION(tag, MyDatabaseId, busy->relid);
+    SET_LOCKTAG_RELATION(tag, MyDatabaseId, busy);
     const bool waited_out = WaitWithTimeout(left, [&] {
       int count;
-      VirtualTransactionId *holders = GetLockConflicts(&tag, busy->mode, &count);
+      VirtualTransactionId *holders = GetLockConflicts(&tag, mode, &count);
       for (int i = 0; i < count; ++i) (void)VirtualXactLock(holders[i], true);
     });
     if (!waited_out) break;
-    busy = LockAllAtOnce(tables, ntables);
-    if (busy == nullptr) return;
+    busy = LockAllAtOnce(relids, mode);
+    if (!OidIsValid(busy)) return;
     // Writers follow each other without a gap: queue, for a moment that they can bear.
     const TimestampTz patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), queue_ms);
     if (WaitWithTimeout(queue_ms, [&] {
-          for (int i = 0; i < ntables; ++i) {
-            if (ConditionalLockRelationOid(tables[i].relid, tables[i].mode)) continue;
+          for (int i = 0; i < list_length(relids); ++i) {
+            if (ConditionalLockRelationOid(list_nth_oid(relids, i), mode)) continue;
             SetLockTimeout(Max(MillisecondsLeft(patience), 1));
-            LockRelationOid(tables[i].relid, tables[i].mode);
+            LockRelationOid(list_nth_oid(relids, i), mode);
           }
         }))
       return;

@@ -8,14 +8,9 @@
 
 namespace pgstream {
 
-struct TableLock {
-  Oid relid;
-  LOCKMODE mode;
-};
-
 // Locks a source and its relatives until the end of the transaction, all together: while it waits it holds none of these
 // locks, but for moments. Raises 55P03 when pgstream.attach_timeout passes first.
-void LockTablesPatiently(Oid source, const TableLock *tables, int ntables);
+void LockTablesPatiently(Oid source, const List *relids, LOCKMODE mode);
 
 // Tries for about `milliseconds` without ever queueing. False when the lock was not free in that time.
 bool TryLockRelation(Oid relid, LOCKMODE mode, int milliseconds);
