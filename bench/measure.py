@@ -10,7 +10,8 @@ import reads
 import refresh
 import writes
 
-PARTS = {"writes": writes.bulk, "writers": writes.writers, "reads": reads.reads, "refresh": refresh.refresh}
+PARTS = {"writes": writes.bulk, "partitioned": writes.partitioned, "writers": writes.writers, "reads": reads.reads,
+         "refresh": refresh.refresh}
 
 
 def machine():

@@ -1,4 +1,4 @@
-"""What writing a source costs beside writing a bare table: statements in bulk and row by row, one writer and eight."""
+"""What writing a source costs beside writing a bare table: in bulk and row by row, partitioned, one writer and eight."""
 
 from harness import figure, interleave, milliseconds, ratio, require_incremental, times
 
@@ -103,6 +103,61 @@ def bulk(server, report, options):
     for table, _ in tables.values():
         session.run(f"DROP TABLE {table} CASCADE")
     session.run("DROP TABLE feed")
+    session.close()
+
+
+def partitioned(server, report, options):
+    """Writes of a table of eight partitions, at its root and at one of them."""
+    size = 40_000 if options.quick else 400_000
+    quarter = size // 4
+    session = server.connect()
+    session.run(f"""COPY (SELECT i, i % 10000, i % 1000, (i * 7919 % 100000) / 100.0, 'a note of some thirty-two letters', now()
+                            FROM generate_series(1::bigint, {size}) AS i) TO '{server.scratch}/parts.copy'""")
+    tables = {"bare": ("p0", 0), "one": ("p1", 1), "ten": ("p10", 10)}
+    streams = {}
+    for table, count in tables.values():
+        session.run(f"CREATE TABLE {table} ({COLUMNS}) PARTITION BY HASH (id)")
+        for i in range(8):
+            session.run(f"CREATE TABLE {table}_{i} PARTITION OF {table} FOR VALUES WITH (MODULUS 8, REMAINDER {i})")
+        session.run(*single_row_functions(table))
+        streams[table] = stream_tables(table, count)
+        for name, query in streams[table].items():
+            session.run(f"CREATE TABLE {name} USING pgstream AS {query}")
+            require_incremental(session, name)
+
+    rows = 1_000 if options.quick else 5_000
+    first = size + 1
+    operations = [
+        (f"COPY into the root, {size:,} rows", f"COPY {{0}} FROM '{server.scratch}/parts.copy'"),
+        (f"UPDATE at the root, {quarter:,} rows", f"UPDATE {{0}} SET v = v + 1 WHERE id <= {quarter}"),
+        (f"UPDATE that moves rows, {quarter:,} rows", f"UPDATE {{0}} SET id = id + {10 * size} WHERE id <= {quarter}"),
+        (f"DELETE at the root, {quarter:,} rows", f"DELETE FROM {{0}} WHERE id > {10 * size}"),
+        ("UPDATE of one partition", "UPDATE {0}_3 SET v = v + 1"),
+        (f"INSERT of one row, {rows:,} in a transaction", f"SELECT {{0}}_insert({first}, {rows})"),
+        (f"UPDATE of one row, {rows:,} in a transaction", f"SELECT {{0}}_update({first}, {rows})"),
+        (f"DELETE of one row, {rows:,} in a transaction", f"SELECT {{0}}_delete({first}, {rows})"),
+    ]
+    samples = {name: {} for name, _ in operations}
+    names = list(tables)
+    for number in range(options.rounds):
+        for table, _ in tables.values():
+            session.run(f"TRUNCATE {table}")
+            for name in streams[table]:
+                session.run(f"SELECT pgstream.refresh_stream_table('{name}')")
+        for name, statement in operations:
+            for variant in names[number % 3:] + names[:number % 3]:
+                elapsed = session.seconds(statement.format(tables[variant][0]))
+                samples[name].setdefault(variant, []).append(elapsed)
+    assert session.value("SELECT sum(n) FROM p1_st0") == session.value("SELECT count(*) FROM p1")
+    report.table("Writes of a partitioned table: against the bare table",
+                 ("statement", "bare, ms", "one stream table", "ten stream tables"),
+                 [(name, figure(milliseconds(s["bare"])), times(ratio(s["one"], s["bare"])), times(ratio(s["ten"], s["bare"])))
+                  for name, s in samples.items()],
+                 [f"The same columns and stream tables in eight hash partitions. Best of {options.rounds} rounds."])
+    copy = samples[operations[0][0]]
+    report.at_most("COPY into a partitioned table against the bare one", ratio(copy["one"], copy["bare"]), 1.35)
+    for table, _ in tables.values():
+        session.run(f"DROP TABLE {table} CASCADE")
     session.close()
 
 
