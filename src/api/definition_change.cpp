@@ -15,6 +15,7 @@ extern "C" {
 #include "catalog/catalog.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_extension_d.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_ts_config.h"
@@ -51,10 +52,11 @@ void MarkTextSearch(Oid class_id, Oid object_id) {
   Mark(streams);
 }
 
-// A relation's columns were added, renamed or dropped: whoever uses its row type shows them.
+// A relation's columns were added, renamed or dropped: whoever uses its row type shows them, and so do whole rows of a view.
 void MarkRowType(Oid relid) {
   const Oid row_type = get_rel_type_id(relid);
   if (OidIsValid(row_type)) MarkReached(TypeRelationId, row_type);
+  if (get_rel_relkind(relid) == RELKIND_VIEW) MarkReached(RelationRelationId, relid);
 }
 
 void MarkViewOfRule(Oid rule) {
@@ -93,6 +95,7 @@ void MarkDroppedOperatorClass(Oid operator_class) {
 void TakeNote(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id) {
   switch (class_id) {
     case ProcedureRelationId:  // CREATE OR REPLACE counts as a creation
+    case LanguageRelationId:
       if (access != OAT_DROP) MarkReached(class_id, object_id);
       break;
     case RewriteRelationId:

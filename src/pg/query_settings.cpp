@@ -11,7 +11,7 @@ namespace {
 constexpr const char *kDefaultTextSearchConfig = "default_text_search_config";
 
 // Every setting a user may change that an input, output or other built-in function reads, and those by which the text body
-// of a user's function is parsed. gin_fuzzy_search_limit makes index scans leave out rows.
+// of a user's function is parsed.
 constexpr const char *kSettings[] = {"TimeZone",
                                      "timezone_abbreviations",
                                      "DateStyle",
@@ -28,8 +28,7 @@ constexpr const char *kSettings[] = {"TimeZone",
                                      "quote_all_identifiers",
                                      "transform_null_equals",
                                      "standard_conforming_strings",
-                                     "backslash_quote",
-                                     "gin_fuzzy_search_limit"};
+                                     "backslash_quote"};
 
 const char *ValueGiven(const DefinitionOption *given, int n, const char *name) {
   for (int i = 0; i < n; i++)
@@ -78,11 +77,11 @@ int ReadRecordedSettings(Datum array, RecordedSetting **settings) {
 
 void ApplyRecordedSettings(int nsettings, const RecordedSetting *settings, bool query_reads_settings,
                            bool query_reads_default_text_search) {
+  if (!query_reads_settings) return;
   for (int i = 0; i < nsettings; i++) {
     const char *const current = GetConfigOption(settings[i].name, true, false);
     if (current == nullptr || strcmp(current, settings[i].value) == 0) continue;
-    const bool needed = strcmp(settings[i].name, kDefaultTextSearchConfig) == 0 ? query_reads_default_text_search
-                                                                                : query_reads_settings;
+    const bool needed = query_reads_default_text_search || strcmp(settings[i].name, kDefaultTextSearchConfig) != 0;
     (void)set_config_option(settings[i].name, settings[i].value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
                             needed ? 0 : DEBUG1, false);
   }

@@ -1,8 +1,9 @@
 // The session settings that functions of a query may read. They are recorded when a stream table is created, and belong to
 // its definition: what the query returns means under these.
 //
-// Promises: settings that have the recorded value already cost a comparison. Refuses: settings that cannot change a result
-// (planner, memory), and those that evaluation fixes for everybody (search_path, row_security).
+// Promises: a query that reads no setting pays nothing, and one that does a comparison for each that has the recorded value
+// already. Refuses: settings that cannot change a result (planner, memory), and those that evaluation fixes for everybody
+// (search_path, row_security, gin_fuzzy_search_limit).
 #pragma once
 
 #include "pg/definition_options.hpp"
@@ -24,8 +25,8 @@ int SettingsAmong(const DefinitionOption *options, int n, RecordedSetting **sett
 // Reads such an array (0: none) in the current context. Returns the number of settings.
 int ReadRecordedSettings(Datum array, RecordedSetting **settings);
 
-// Gives every setting its recorded value until the GUC nest level ends. A value that cannot be had (a locale that this
-// host lacks, a text search configuration that was dropped) is an error where the query depends on it.
+// For a query that reads settings: gives every setting its recorded value until the GUC nest level ends. A value that cannot
+// be had (a locale that this host lacks) is an error; a text search configuration that was dropped only where it is read.
 void ApplyRecordedSettings(int nsettings, const RecordedSetting *settings, bool query_reads_settings,
                            bool query_reads_default_text_search);
 

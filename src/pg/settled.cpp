@@ -37,6 +37,8 @@ constexpr Oid kReadSettings[] = {
     1177, 1179, 1180, 2023, 2030,
     // the labels of an enum, which change by DDL alone
     3505, 3506, 3507, 3528, 3529, 3530, 3531,
+    // identifiers: quote_all_identifiers
+    1282,
     // nothing at all: encodings by name, the type of an expression
     1264, 1597, 1619, 1713};
 
@@ -126,7 +128,9 @@ struct Examination {
   Node *node;  // the one whose functions are being looked at
 };
 
+// What reads the clock or the catalogs may read settings as well: today is a matter of TimeZone.
 void Note(Examination *examination, const char *why) {
+  examination->found.settings = true;
   if (examination->found.unsettled == nullptr) examination->found.unsettled = why;
 }
 

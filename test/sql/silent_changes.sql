@@ -179,6 +179,14 @@ ROLLBACK;
 SELECT * FROM states();
 DROP TABLE st_view, st_over;
 
+-- Whole rows of a view after its columns were renamed.
+CREATE TABLE st_view_row USING pgstream AS SELECT row_to_json(over_v)::text AS j FROM over_v;
+SELECT *, (SELECT min(j) FROM st_view_row) FROM state('st_view_row');
+ALTER VIEW over_v RENAME COLUMN val TO renamed;
+SELECT *, (SELECT min(j) FROM st_view_row) FROM state('st_view_row');
+SELECT * FROM refresh('st_view_row');
+DROP TABLE st_view_row;
+
 -- A rule on the source.
 CREATE RULE also AS ON INSERT TO other WHERE NEW.val < 0 DO INSTEAD UPDATE other SET val = val - NEW.val;
 CREATE TABLE st_rule USING pgstream AS SELECT id, val FROM other;
