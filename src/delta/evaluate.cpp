@@ -19,6 +19,7 @@ void EnterOwnerScope(const Stream *stream, OwnerScope *scope) {
                           false);
   // Off is how a reader (pg_dump) asks for an error rather than fewer rows; here the owner's policies are the definition.
   (void)set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+  LiftRelationRestrictions();
   // An index scan that leaves out rows at random is nobody's definition.
   if (GinFuzzySearchLimit != 0)
     (void)set_config_option("gin_fuzzy_search_limit", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

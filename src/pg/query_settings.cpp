@@ -75,6 +75,12 @@ int ReadRecordedSettings(Datum array, RecordedSetting **settings) {
   return count;
 }
 
+void LiftRelationRestrictions() {
+  if (restrict_nonsystem_relation_kind != 0)
+    (void)set_config_option("restrict_nonsystem_relation_kind", "", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
 void ApplyRecordedSettings(int nsettings, const RecordedSetting *settings, bool query_reads_settings,
                            bool query_reads_default_text_search) {
   if (!query_reads_settings) return;

@@ -287,7 +287,10 @@ const Stream *LookupStream(Oid relid) {
   const uint64 invalidations_before = invalidations;
   MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream stream", ALLOCSET_SMALL_SIZES);
   MemoryContext saved = MemoryContextSwitchTo(context);
+  const int guc_level = NewGUCNestLevel();
+  LiftRelationRestrictions();
   Stream *stream = LoadGuarded(relid);
+  AtEOXact_GUC(false, guc_level);
   MemoryContextSwitchTo(saved);
 
   // Loading may have looked up other streams and so moved the entries of the hash table.
