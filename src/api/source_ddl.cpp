@@ -234,11 +234,12 @@ void AdoptNewTables() {
     const Oid table = linitial_oid(new_tables);
     new_tables = list_delete_first(new_tables);
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)) || !HoldsRows(get_rel_relkind(table))) continue;
+    // One that was not created by this transaction, and may be locked by another, is left over from a command that failed.
+    if (!ConditionalLockRelationOid(table, AccessShareLock)) continue;
     Relation rel = try_relation_open(table, NoLock);
-    if (rel == nullptr) continue;
-    // One that was not created by this transaction is left over from a command that failed.
-    const bool created_here = rel->rd_createSubid != InvalidSubTransactionId;
-    relation_close(rel, NoLock);
+    const bool created_here = rel != nullptr && rel->rd_createSubid != InvalidSubTransactionId;
+    if (rel != nullptr) relation_close(rel, NoLock);
+    UnlockRelationOid(table, AccessShareLock);
     if (created_here) Adopt(table);
   }
 }
