@@ -2,6 +2,7 @@
 #include "api/drop.hpp"
 #include "api/key_index_upkeep.hpp"
 #include "api/names.hpp"
+#include "api/replication.hpp"
 #include "capture/change_log.hpp"
 #include "capture/registration.hpp"
 #include "pg/boundary.hpp"
@@ -66,6 +67,7 @@ void ForgetSources(Oid relid) {
 
 void DisbandStream(Oid relid) {
   ForgetStream(relid);
+  ShowToReplication(relid);
   Relation rel = table_open(relid, NoLock);
   List *const indexes = RelationGetIndexList(rel);
   table_close(rel, NoLock);

@@ -4,6 +4,7 @@
 // tables of a rewrite, and looks at it nowhere else. The change logs are left out record by record (capture/log_writer).
 #include "api/replication.hpp"
 
+#include "api/key_index_upkeep.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/stream.hpp"
@@ -20,11 +21,11 @@ static Oid IgnoreFunction() {
                          PointerGetDatum(no_arguments), ObjectIdGetDatum(get_namespace_oid(kSchema, false)));
 }
 
-static void LeaveOutOfDecoding(Oid relid) {
+static void SetRewrite(Oid relid, Oid value) {
   Relation classes = table_open(RelationRelationId, RowExclusiveLock);
   HeapTuple tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for relation %u", relid);
-  reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relrewrite = relid;
+  reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relrewrite = value;
   CatalogTupleUpdate(classes, &tuple->t_self, tuple);
   heap_freetuple(tuple);
   table_close(classes, RowExclusiveLock);
@@ -42,9 +43,28 @@ static void LeaveOutOfApply(Oid relid) {
 }
 
 void HideFromReplication(Relation rel) {
-  LeaveOutOfDecoding(RelationGetRelid(rel));
+  SetRewrite(RelationGetRelid(rel), RelationGetRelid(rel));
   CommandCounterIncrement();
   LeaveOutOfApply(RelationGetRelid(rel));
+  CommandCounterIncrement();
+}
+
+void ShowToReplication(Oid relid) {
+  const Oid function = IgnoreFunction();
+  List *triggers = NIL;
+  ScanKeyData key[1];
+  SetRewrite(relid, InvalidOid);
+  Relation catalog = table_open(TriggerRelationId, AccessShareLock);
+  ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+  SysScanDesc scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, nullptr, 1, key);
+  while (HeapTuple tuple = systable_getnext(scan)) {
+    const FormData_pg_trigger *form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
+    if (form->tgfoid == function) triggers = lappend_oid(triggers, form->oid);
+  }
+  systable_endscan(scan);
+  table_close(catalog, AccessShareLock);
+  ListCell *cell;
+  foreach (cell, triggers) DropInternal(TriggerRelationId, lfirst_oid(cell));
   CommandCounterIncrement();
 }
 

@@ -12,6 +12,9 @@ namespace pgstream {
 // Makes both so for a stream table, which the caller holds a self-exclusive lock on.
 void HideFromReplication(Relation rel);
 
+// Takes both back, for one that becomes an ordinary table.
+void ShowToReplication(Oid relid);
+
 // Raises an error when a publication names a stream table.
 void CheckPublication(Node *statement);
 

@@ -372,4 +372,13 @@ COMMIT;
 SELECT check_all(), strategy_used('sub_st'), fold_all();
 DELETE FROM sub;
 SELECT check_all(), (SELECT count(*) FROM sub_st);
+-- A stream table is left out of replication; a plain table that was one is not.
+CREATE TABLE was USING pgstream AS SELECT k, id FROM sub;
+SELECT relrewrite = oid AS left_out, (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid) AS triggers FROM pg_class c WHERE oid = 'was'::regclass;
+ALTER TABLE was SET ACCESS METHOD heap;
+SELECT relrewrite = oid AS left_out, (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid) AS triggers FROM pg_class c WHERE oid = 'was'::regclass;
+SET client_min_messages = error;  -- it warns where wal_level is not logical
+CREATE PUBLICATION writes_p FOR TABLE src, was;
+ALTER PUBLICATION writes_p ADD TABLE sums;
+DROP PUBLICATION writes_p;
 DROP SCHEMA writes CASCADE;
