@@ -101,8 +101,10 @@ void CheckStatement(Node *statement, Afterwards *after) {
     }
     case T_RuleStmt: {
       const auto *rule = reinterpret_cast<RuleStmt *>(statement);
-      if (strcmp(rule->rulename, kDefinitionRule) == 0 && OidIsValid(StreamNamed(rule->relation)))
+      if (!OidIsValid(StreamNamed(rule->relation))) break;
+      if (strcmp(rule->rulename, kDefinitionRule) == 0)
         Refuse("cannot replace the rule that defines a stream table", "Change its query with pgstream.alter_stream_table().");
+      Refuse("stream tables cannot have further rules", "Their content follows from their query: change its sources.");
       break;
     }
     case T_RenameStmt: {

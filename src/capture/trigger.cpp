@@ -8,6 +8,7 @@
 #include "capture/open_statements.hpp"
 #include "capture/row_batch.hpp"
 #include "pg/boundary.hpp"
+#include "pg/catalog.hpp"
 
 extern "C" {
 #include "utils/tuplestore.h"
@@ -92,6 +93,22 @@ void CaptureChanges(TriggerData *trigger, SourceCapture *capture) {
   if (run.context != nullptr) MemoryContextDelete(run.context);
 }
 
+// A cursor that is open on a stream table may still have to run its query: TRUNCATE would take away rows that its snapshot
+// sees, and is refused, as core refuses it where a cursor reads the source itself.
+void CheckNotRead(Oid source) {
+  ListCell *cell;
+  foreach (cell, ConsumersOf(source)) {
+    Relation rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
+    if (rel == nullptr) continue;
+    if (rel->rd_refcnt > 1)
+      ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                      errmsg("cannot TRUNCATE \"%s\" because stream table \"%s\" over it is being used by active queries in "
+                             "this session",
+                             get_rel_name(source), RelationGetRelationName(rel))));
+    relation_close(rel, AccessShareLock);
+  }
+}
+
 // Capture by row, at a table through which rows of the source are written: the source is the trigger's argument.
 void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
   const TriggerEvent event = trigger->tg_event;
@@ -114,6 +131,7 @@ void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
   }
   const Oid source = atooid(trigger->tg_trigger->tgargs[0]);
   if (TRIGGER_FIRED_BEFORE(event)) {
+    if (TRIGGER_FIRED_BY_TRUNCATE(event)) CheckNotRead(source);
     OpenStatement(source);
     return;
   }
@@ -142,6 +160,7 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
   const Oid source = RelationGetRelid(trigger->tg_relation);
   SourceCapture *capture = LookupSourceCapture(trigger->tg_relation, source);
   if (TRIGGER_FIRED_BEFORE(trigger->tg_event)) {
+    if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) CheckNotRead(source);
     if (capture->logged) OpenStatement(source);
     return PointerGetDatum(nullptr);
   }

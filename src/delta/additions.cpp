@@ -145,6 +145,7 @@ MinimalTuple AdditionsFetch(const Additions *additions, int64 ordinal, Additions
 
 void AdditionsCursorEnd(AdditionsCursor *cursor) {
   if (cursor->buffer != nullptr) pfree(cursor->buffer);
+  if (cursor->row != nullptr) pfree(cursor->row);
   *cursor = {};
 }
 
@@ -167,17 +168,56 @@ int64 SyntheticOrdinal(const Additions *additions, const ItemPointerData *tid) {
   return ordinal < additions->count ? ordinal : -1;
 }
 
+// As a row that was always there: the header of a MinimalTuple has no system columns of its own. What lies beyond the
+// relation's columns stays out of sight.
+static void StoreHeapTuple(MinimalTuple tuple, const ItemPointerData *tid, AdditionsCursor *cursor, Relation rel,
+                           TupleTableSlot *slot) {
+  const Size length = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+  ExecClearTuple(slot);
+  if (cursor->row_size < length) {
+    if (cursor->row != nullptr) pfree(cursor->row);
+    cursor->row_size = 0;
+    cursor->row = static_cast<HeapTupleHeader>(MemoryContextAlloc(slot->tts_mcxt, length * 2));
+    cursor->row_size = length * 2;
+  }
+  HeapTupleHeader const row = cursor->row;
+  memcpy(reinterpret_cast<char *>(row) + MINIMAL_TUPLE_OFFSET, tuple, tuple->t_len);
+  HeapTupleHeaderSetNatts(row, RelationGetNumberOfAttributes(rel));
+  row->t_infomask |= HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID;
+  HeapTupleHeaderSetXmin(row, FrozenTransactionId);
+  HeapTupleHeaderSetXmax(row, InvalidTransactionId);
+  HeapTupleHeaderSetCmin(row, FirstCommandId);
+  row->t_ctid = *tid;
+
+  auto *const buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+  HeapTupleData *const shown = &buffered->base.tupdata;
+  shown->t_len = static_cast<uint32>(length);
+  shown->t_self = *tid;
+  shown->t_tableOid = RelationGetRelid(rel);
+  shown->t_data = row;
+  buffered->base.tuple = shown;
+  buffered->base.off = 0;
+  slot->tts_nvalid = 0;
+  slot->tts_flags &= ~TTS_FLAG_EMPTY;
+}
+
 bool AdditionsStore(const Additions *additions, int64 ordinal, AdditionsCursor *cursor, Relation rel,
                     TupleTableSlot *slot) {
   MinimalTuple tuple = AdditionsFetch(additions, ordinal, cursor);
   if (tuple == nullptr) return false;
-  HeapTupleData heap_tuple = {};
-  heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
-  heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
-  ExecClearTuple(slot);
-  heap_deform_tuple(&heap_tuple, RelationGetDescr(rel), slot->tts_values, slot->tts_isnull);
-  ExecStoreVirtualTuple(slot);
-  SyntheticTid(additions, ordinal, &slot->tts_tid);
+  ItemPointerData tid;
+  SyntheticTid(additions, ordinal, &tid);
+  if (TTS_IS_BUFFERTUPLE(slot)) {
+    StoreHeapTuple(tuple, &tid, cursor, rel, slot);
+  } else {
+    HeapTupleData heap_tuple = {};
+    heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+    heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
+    ExecClearTuple(slot);
+    heap_deform_tuple(&heap_tuple, RelationGetDescr(rel), slot->tts_values, slot->tts_isnull);
+    ExecStoreVirtualTuple(slot);
+  }
+  slot->tts_tid = tid;
   slot->tts_tableOid = RelationGetRelid(rel);
   return true;
 }

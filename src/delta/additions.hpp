@@ -28,6 +28,8 @@ struct Additions {
 struct AdditionsCursor {
   MinimalTuple buffer;  // of a spilled row
   Size buffer_size;
+  HeapTupleHeader row;  // what the slot of AdditionsStore shows
+  Size row_size;
 };
 
 // The Additions must lie in `context` (or outlive it): its temporary files are closed when the context is reset.
@@ -53,8 +55,9 @@ void SyntheticTid(const Additions *additions, int64 ordinal, ItemPointer tid);
 // The ordinal that a synthetic TID names among these additions, -1 when it is not one of theirs.
 int64 SyntheticOrdinal(const Additions *additions, const ItemPointerData *tid);
 
-// Puts the row of an ordinal into a slot of the relation's row type (any slot kind; as a virtual tuple with its
-// synthetic TID and table OID). False for a hole.
+// Puts the row of an ordinal into a slot of the relation's row type (any slot kind), with its synthetic TID and table OID. A
+// slot for buffered heap tuples gets a heap tuple, whose system columns say that it is frozen; it lies in the cursor, so
+// the row is good until the next one. False for a hole.
 bool AdditionsStore(const Additions *additions, int64 ordinal, AdditionsCursor *cursor, Relation rel,
                     TupleTableSlot *slot);
 

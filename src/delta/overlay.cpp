@@ -354,6 +354,19 @@ void ResetOverlayReports() {
   reports = NIL;
 }
 
+bool OverlayGrowth(Oid relid, double base_rows, double *growth) {
+  ListCell *cell;
+  foreach (cell, overlays) {
+    const auto *cached = static_cast<const CachedOverlay *>(lfirst(cell));
+    if (cached->relid != relid) continue;
+    const Overlay *overlay = &cached->built->overlay;
+    *growth = static_cast<double>(overlay->additions.live) -
+              (overlay->masks_all ? base_rows : static_cast<double>(overlay->statistics.masked));
+    return true;
+  }
+  return false;
+}
+
 void InitOverlayCache() {
   overlay_cache_context = AllocSetContextCreate(TopMemoryContext, "pg_stream overlays", ALLOCSET_DEFAULT_SIZES);
   RegisterXactCallback(EndOfTransaction, nullptr);

@@ -73,6 +73,10 @@ struct OverlayReport {
 const OverlayReport *LastOverlayReport(Oid relid);
 void ResetOverlayReports();
 
+// How many rows the latest overlay of relid that this backend still has adds to the base_rows of the base (negative: takes
+// away), for estimates. False when there is none.
+bool OverlayGrowth(Oid relid, double base_rows, double *growth);
+
 void InitOverlayCache();  // called once by _PG_init
 
 }  // namespace pgstream

@@ -42,6 +42,14 @@ inline void RequireNoPermission(RangeTblEntry *rte) {
 #endif
 }
 
+inline bool NeedsPermission(const RangeTblEntry *rte) {
+#if PG_VERSION_NUM >= 160000
+  return rte->perminfoindex != 0;
+#else
+  return rte->requiredPerms != 0;
+#endif
+}
+
 // 18: ExecutorRun lost execute_once.
 inline void RunExecutor(QueryDesc *query_desc) {
 #if PG_VERSION_NUM >= 180000
@@ -251,7 +259,8 @@ inline LocalTransactionId CurrentLocalTransactionId() {
 
 // 16: a custom scan node may choose the kind of its scan slot before it is begun; 15 insists on a virtual one, which the
 // node has to replace itself when it begins, with all that was compiled for it. The two calls together make the slot of
-// kind ops where it matters: in EvalPlanQual, which stores a row version fetched by TID in it.
+// kind ops where it matters: in EvalPlanQual, which stores a row version fetched by TID in it, and where the plan asks for
+// system columns (needed), which a virtual row lacks.
 inline void ChooseScanSlot(CustomScanState *node, const TupleTableSlotOps *ops) {
 #if PG_VERSION_NUM >= 160000
   node->slotOps = ops;
@@ -260,13 +269,14 @@ inline void ChooseScanSlot(CustomScanState *node, const TupleTableSlotOps *ops) 
   (void)ops;
 #endif
 }
-inline void ReplaceScanSlot(CustomScanState *node, EState *estate, const TupleTableSlotOps *ops) {
+inline void ReplaceScanSlot(CustomScanState *node, EState *estate, const TupleTableSlotOps *ops, bool needed) {
 #if PG_VERSION_NUM >= 160000
   (void)node;
   (void)estate;
   (void)ops;
+  (void)needed;
 #else
-  if (estate->es_epq_active == nullptr) return;
+  if (estate->es_epq_active == nullptr && !needed) return;
   const auto *const plan = reinterpret_cast<Scan *>(node->ss.ps.plan);
   ExecInitScanTupleSlot(estate, &node->ss, RelationGetDescr(node->ss.ss_currentRelation), ops);
   ExecAssignScanProjectionInfoWithVarno(&node->ss, static_cast<int>(plan->scanrelid));

@@ -65,15 +65,34 @@ void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWrit
   LeaveOwnerScope(&scope);
 }
 
+// True when a unique index of the user's is not on group keys alone, which stay with their row: values that rows exchange
+// would meet each other in it, if each row were changed in its turn.
+bool ValuesMayCollide(Relation rel, const DeltaPlan *plan) {
+  Bitmapset *keys = nullptr;
+  for (int i = 0; i < plan->nkeys; ++i)
+    if (plan->keys[i].output_column > 0) keys = bms_add_member(keys, plan->keys[i].output_column);
+  bool collide = false;
+  ListCell *cell;
+  foreach (cell, RelationGetIndexList(rel)) {
+    Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+    if (index->rd_index->indisunique)
+      for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); ++i)
+        collide |= !bms_is_member(index->rd_index->indkey.values[i], keys);
+    index_close(index, NoLock);
+  }
+  return collide;
+}
+
 // Writes base - mask + additions: deletions first, so that unique indexes of the user's meet no row twice.
-void ApplyOverlay(Overlay *overlay, Relation rel, BaseWriter *writer) {
+void ApplyOverlay(Overlay *overlay, Relation rel, const Stream *stream, BaseWriter *writer) {
+  const bool in_place = !ValuesMayCollide(rel, stream->plan);
   const TupleDesc extended = ExtendedDescriptor(rel);
   const int natts = RelationGetNumberOfAttributes(rel);
   Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * extended->natts));
   bool *isnull = static_cast<bool *>(palloc(sizeof(bool) * extended->natts));
   AdditionsCursor cursor = {};
 
-  // Replaced rows are updated in place, so they leave the mask; what remains in it is deleted.
+  // Replaced rows are updated in place, where that is safe, so they leave the mask; what remains in it is deleted.
   for (int pass = 0; pass < 2; ++pass) {
     for (int64 i = 0; i < overlay->additions.count; ++i) {
       MinimalTuple tuple = AdditionsFetch(&overlay->additions, i, &cursor);
@@ -85,9 +104,9 @@ void ApplyOverlay(Overlay *overlay, Relation rel, BaseWriter *writer) {
       ItemPointer replaced = isnull[natts + 1] ? nullptr : reinterpret_cast<ItemPointer>(DatumGetPointer(values[natts + 1]));
       bytea *state = isnull[natts] ? nullptr : DatumGetByteaPP(values[natts]);
       if (pass == 0) {
-        if (replaced != nullptr)
+        if (replaced != nullptr && in_place)
           overlay->mask.Remove(ItemPointerGetBlockNumber(replaced), ItemPointerGetOffsetNumber(replaced));
-      } else if (replaced != nullptr) {
+      } else if (replaced != nullptr && in_place) {
         UpdateBaseRow(writer, replaced, values, isnull, state);
       } else {
         InsertBaseRow(writer, values, isnull, state);
@@ -274,7 +293,7 @@ FoldResult RefreshStream(Oid relid) {
     if (full)
       RebuildBase(rel, stream, snapshot, writer);
     else
-      ApplyOverlay(&built->overlay, rel, writer);
+      ApplyOverlay(&built->overlay, rel, stream, writer);
     result.action = full ? "FULL" : "DIFFERENTIAL";
     result.inserted = writer->inserted + writer->updated;
     result.deleted = writer->deleted + writer->updated;

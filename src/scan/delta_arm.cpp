@@ -85,6 +85,15 @@ bool HashableClause(PlannerInfo *root, const RelOptInfo *rel, Expr *clause, Var 
   return false;
 }
 
+// True when target list or quals read xmin and the like, of which a virtual row has none.
+bool NeedsSystemColumns(const RelOptInfo *rel, List *tlist, List *quals) {
+  Bitmapset *columns = nullptr;
+  pull_varattnos(reinterpret_cast<Node *>(tlist), rel->relid, &columns);
+  pull_varattnos(reinterpret_cast<Node *>(quals), rel->relid, &columns);
+  const int first = bms_next_member(columns, -1);
+  return first >= 0 && first + FirstLowInvalidHeapAttributeNumber < 0;
+}
+
 Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, List *clauses, List *) {
   CustomScan *const scan = makeNode(CustomScan);
   scan->scan.scanrelid = rel->relid;
@@ -108,7 +117,8 @@ Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *t
     collations = lappend_oid(collations, reinterpret_cast<OpExpr *>(clause)->inputcollid);
     scan->custom_exprs = lappend(scan->custom_exprs, value);
   }
-  scan->custom_private = list_make4(columns, operators, collations, path->custom_private);
+  List *const system_columns = NeedsSystemColumns(rel, tlist, scan->scan.plan.qual) ? list_make1_int(1) : NIL;
+  scan->custom_private = list_make5(columns, operators, collations, path->custom_private, system_columns);
   return &scan->scan.plan;
 }
 
@@ -209,8 +219,9 @@ bool Recheck(ScanState *, TupleTableSlot *) {
 
 // What hashing needs is prepared when hashing begins: most executions look at a handful of additions once.
 void Begin(CustomScanState *node, EState *estate, int) {
-  compat::ReplaceScanSlot(node, estate, table_slot_callbacks(node->ss.ss_currentRelation));
   const auto *const plan = reinterpret_cast<const CustomScan *>(node->ss.ps.plan);
+  compat::ReplaceScanSlot(node, estate, table_slot_callbacks(node->ss.ss_currentRelation),
+                          list_nth(plan->custom_private, 4) != nullptr);
   AsState(node)->ncolumns = list_length(plan->custom_exprs);
   AsState(node)->base_emits = lfourth(plan->custom_private) != nullptr;
 }

@@ -12,11 +12,6 @@ namespace {
 
 ExplainOneQuery_hook_type previous_hook;
 
-// What the planner hook reports for the EXPLAIN that is running; of the innermost one.
-struct Explained {
-  bool planned;
-  List *relids;
-};
 Explained *explained;
 
 void ExplainStrategy(Strategy strategy, const char *reason, ExplainState *es) {
@@ -91,21 +86,10 @@ void ReopenQueryGroup(ExplainState *es) {
   es->indent++;
 }
 
-void ExplainSummary(List *relids, ExplainState *es) {
-  ReopenQueryGroup(es);
-  ExplainOpenGroup("Stream Tables", "Stream Tables", false, es);
-  ListCell *cell;
-  foreach (cell, relids) ExplainStream(lfirst_oid(cell), es);
-  ExplainCloseGroup("Stream Tables", "Stream Tables", false, es);
-  if (es->format != EXPLAIN_FORMAT_TEXT) ExplainCloseGroup("Query", nullptr, true, es);
-}
-
 void ExplainStatement(Query *query, int cursor_options, IntoClause *into, ExplainState *es, const char *query_string,
                       ParamListInfo params, QueryEnvironment *environment) {
-  Explained mine = {false, NIL};
-  Explained *const outer = explained;
-  explained = &mine;
-  ResetOverlayReports();
+  Explained mine = {false, false, NIL};
+  Explained *const outer = BeginExplained(&mine);
   PG_TRY();
   {
     if (previous_hook != nullptr) {
@@ -115,7 +99,7 @@ void ExplainStatement(Query *query, int cursor_options, IntoClause *into, Explai
     }
   }
   PG_FINALLY();
-  { explained = outer; }
+  { EndExplained(outer); }
   PG_END_TRY();
   if (mine.relids != NIL) ExplainSummary(mine.relids, es);
 }
@@ -131,8 +115,28 @@ void ExplainOverlay(const Overlay *overlay, const Stream *stream, ExplainState *
   }
 }
 
-bool ExplainWantsStreams() {
-  return explained != nullptr && !explained->planned;
+Explained *BeginExplained(Explained *mine) {
+  Explained *const outer = explained;
+  explained = mine;
+  ResetOverlayReports();
+  return outer;
+}
+
+void EndExplained(Explained *outer) {
+  explained = outer;
+}
+
+bool ExplainWantsStreams(bool prepared) {
+  return explained != nullptr && explained->prepared == prepared && !explained->planned;
+}
+
+void ExplainSummary(List *relids, ExplainState *es) {
+  ReopenQueryGroup(es);
+  ExplainOpenGroup("Stream Tables", "Stream Tables", false, es);
+  ListCell *cell;
+  foreach (cell, relids) ExplainStream(lfirst_oid(cell), es);
+  ExplainCloseGroup("Stream Tables", "Stream Tables", false, es);
+  if (es->format != EXPLAIN_FORMAT_TEXT) ExplainCloseGroup("Query", nullptr, true, es);
 }
 
 void NoteExplainedStreams(List *relids) {
@@ -143,6 +147,7 @@ void NoteExplainedStreams(List *relids) {
 void InitExplain() {
   previous_hook = ExplainOneQuery_hook;
   ExplainOneQuery_hook = Callback<ExplainStatement>::Call;
+  InitExplainExecute();
 }
 
 }  // namespace pgstream

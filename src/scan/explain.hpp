@@ -12,10 +12,25 @@ namespace pgstream {
 // Properties of one read of a stream table: the strategy, and what an overlay (nullptr: nothing was pending) did.
 void ExplainOverlay(const Overlay *overlay, const Stream *stream, ExplainState *es);
 
-// True when an EXPLAIN waits for the plan that is being made; it then wants to be told which stream tables that names.
-bool ExplainWantsStreams();
+// What the EXPLAIN that is running (the innermost one) is told of the plan that it shows.
+struct Explained {
+  bool planned;   // relids is known
+  bool prepared;  // of a prepared statement: its plan shows when it is started, and may have been made long ago
+  List *relids;   // of the stream tables that the plan names
+};
+// Makes explained the innermost; what was it before has to be put back.
+Explained *BeginExplained(Explained *explained);
+void EndExplained(Explained *outer);
+
+// True when an EXPLAIN waits for the plan that is being made, or (prepared) being started; it then wants to be told which
+// stream tables that names.
+bool ExplainWantsStreams(bool prepared);
 void NoteExplainedStreams(List *relids);
 
-void InitExplain();  // called by InitScanHooks
+// The summary, after the output for a query.
+void ExplainSummary(List *relids, ExplainState *es);
+
+void InitExplain();         // called by InitScanHooks
+void InitExplainExecute();  // called by InitExplain
 
 }  // namespace pgstream

@@ -8,6 +8,7 @@
 // index paths (a MergeAppend can be neither).
 #include "scan/paths.hpp"
 
+#include "delta/overlay.hpp"
 #include "pg/boundary.hpp"
 #include "pg/stream.hpp"
 #include "scan/delta_arm.hpp"
@@ -138,13 +139,69 @@ void SetRelPathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry
 
 // --- What the planner knows of the relation -----------------------------------------------------------------------
 
+constexpr BlockNumber kLogToEstimate = 16;  // blocks of a log below which what it may hold changes no estimate
+
+// Blocks of a source's log, unless somebody is about to reclaim it.
+BlockNumber LogBlocks(const StreamSource *source) {
+  BlockNumber blocks = 0;
+  for (int i = 0; i < source->nsegments; i++) {
+    const Oid segment = source->segments[i];
+    if (!OidIsValid(segment) || !ConditionalLockRelationOid(segment, AccessShareLock)) continue;
+    Relation rel = try_relation_open(segment, NoLock);
+    if (rel != nullptr) {
+      blocks += RelationGetNumberOfBlocks(rel);
+      relation_close(rel, NoLock);
+    }
+    UnlockRelationOid(segment, AccessShareLock);
+  }
+  return blocks;
+}
+
+// How many row images the logs may hold, by their size and the width of the captured columns.
+double LoggedRows(const Stream *stream) {
+  double rows = 0;
+  for (int i = 0; i < stream->nsources && i < stream->plan->nsources; i++) {
+    const BlockNumber blocks = LogBlocks(&stream->sources[i]);
+    if (blocks < kLogToEstimate) continue;
+    const Oid relid = stream->plan->sources[i];
+    double width = 4;  // weight, nulls, lengths
+    int column = -1;
+    while ((column = bms_next_member(stream->plan->columns[i], column)) >= 0) {
+      const auto number = static_cast<AttrNumber>(column);
+      const int32 known = get_attavgwidth(relid, number);
+      Oid type, collation;
+      int32 modifier;
+      get_atttypetypmodcoll(relid, number, &type, &modifier, &collation);
+      width += known > 0 ? known : Min(get_typavgwidth(type, modifier), 16);
+    }
+    rows += static_cast<double>(blocks) * BLCKSZ / width;
+  }
+  return rows;
+}
+
+// The server estimates the base. What this backend last found pending is added; where it has not looked, and the logs hold
+// far more than the base does, their size says that the base is not all.
+void EstimatePending(const Stream *stream, RelOptInfo *rel) {
+  double growth;
+  if (OverlayGrowth(stream->relid, rel->tuples, &growth)) {
+    rel->tuples = Max(rel->tuples + growth, 0);
+    return;
+  }
+  const DeltaPlan *const plan = stream->plan;
+  if (plan->strategy == Strategy::RecomputeAlways || (plan->strategy == Strategy::Groups && plan->always_one_row)) return;
+  const double logged = LoggedRows(stream);
+  if (logged < 10 * rel->tuples) return;
+  rel->tuples = Max(rel->tuples, plan->strategy == Strategy::Rows ? logged : logged / 10);
+}
+
 // Additions are in no index: a unique index proves nothing about them, an index-only scan would miss the mask, and
 // the internal key index is nobody's access path.
 void GetRelationInfo(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel) {
   if (previous_relation_info_hook != nullptr) previous_relation_info_hook(root, relid, inhparent, rel);
-  if (rel->indexlist == NIL || !IsStreamRelid(relid)) return;
+  if (!IsStreamRelid(relid)) return;
   const Stream *const stream = LookupStream(relid);
   if (stream == nullptr || stream->mode == RefreshMode::Full) return;
+  EstimatePending(stream, rel);
   ListCell *cell;
   foreach (cell, rel->indexlist) {
     auto *const index = static_cast<IndexOptInfo *>(lfirst(cell));

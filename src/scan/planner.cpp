@@ -201,7 +201,7 @@ PlannedStmt *PlanStatement(Query *parse, const char *query_string, int cursor_op
     plan = previous_planner_hook != nullptr ? previous_planner_hook(parse, query_string, cursor_options, bound_params)
                                             : standard_planner(parse, query_string, cursor_options, bound_params);
     List *const streams = FinishPlan(plan);
-    if (planner_depth == 1 && ExplainWantsStreams()) NoteExplainedStreams(streams);
+    if (planner_depth == 1 && ExplainWantsStreams(false)) NoteExplainedStreams(streams);
   }
   PG_FINALLY();
   { planner_depth--; }
@@ -209,9 +209,23 @@ PlannedStmt *PlanStatement(Query *parse, const char *query_string, int cursor_op
   return plan;
 }
 
+// The stream tables that a plan made earlier names; those that LockSources has appended need no permission.
+List *NamedStreams(const PlannedStmt *plan) {
+  List *streams = NIL;
+  ListCell *cell;
+  foreach (cell, plan->rtable) {
+    const auto *const rte = static_cast<RangeTblEntry *>(lfirst(cell));
+    if (StreamOfEntry(rte) != nullptr && compat::NeedsPermission(rte))
+      streams = list_append_unique_oid(streams, rte->relid);
+  }
+  return streams;
+}
+
 // Workers know nothing of the statements that run in the leader's transaction, amid which a stream table must not trust the
 // log: a query inside one reads stream tables without workers.
 void StartExecutor(QueryDesc *query, int flags) {
+  if (ExplainWantsStreams(true) && ((flags & EXEC_FLAG_EXPLAIN_ONLY) != 0 || query->instrument_options != 0))
+    NoteExplainedStreams(NamedStreams(query->plannedstmt));
   if (AnyMidStatement() && query->plannedstmt->parallelModeNeeded) {
     ListCell *cell;
     foreach (cell, query->plannedstmt->rtable) {

@@ -79,7 +79,10 @@ REINDEX TABLE picked;
 -- The key index is marked invalid, which keeps it out of plans and dumps.
 SELECT array_agg(indexrelid::regclass) FILTER (WHERE NOT indisvalid) AS invalid, count(*) FROM pg_index WHERE indrelid = 'picked'::regclass;
 SET enable_seqscan = off;
+SELECT n, verdict FROM verify('SELECT * FROM {picked} s WHERE twice BETWEEN 900 AND 1000');
+SET enable_bitmapscan = off;
 SELECT * FROM verify('SELECT * FROM {picked} s WHERE twice BETWEEN 900 AND 1000');
+RESET enable_bitmapscan;
 SELECT * FROM verify('SELECT * FROM {picked} s WHERE note = ''note 4''');
 SELECT * FROM verify('SELECT * FROM {picked} s WHERE lower(note) LIKE ''new 50%'' AND grp > 50');
 RESET enable_seqscan;

@@ -54,13 +54,24 @@ BEGIN
 END $$;
 SELECT jsonb_pretty(summary('COSTS OFF', 'SELECT * FROM picked p JOIN totals t USING (grp)'));
 SELECT jsonb_object_keys(summary('ANALYZE', 'SELECT * FROM picked p') -> 0) AS keys ORDER BY 1;
-CREATE FUNCTION xml_summary(query text) RETURNS xml[] LANGUAGE plpgsql AS $$
-DECLARE result xml;
+-- As text: a server need not have been built with XML. Every tag is closed where it was opened.
+CREATE FUNCTION xml_tail(query text, OUT tail text, OUT closed boolean) LANGUAGE plpgsql AS $$
+DECLARE result text; tag text[]; open_tags text[] := '{}';
 BEGIN
   EXECUTE format('EXPLAIN (FORMAT XML, COSTS OFF) %s', query) INTO result;
-  RETURN xpath('//e:Query/e:Stream-Tables/e:Stream-Table/e:Strategy/text()', result, ARRAY[ARRAY['e', 'http://www.postgresql.org/2009/explain']]);
+  closed := true;
+  FOR tag IN SELECT m FROM regexp_matches(result, '<(/?)([A-Za-z-]+)[^>]*>', 'g') m LOOP
+    IF tag[1] = '' THEN
+      open_tags := open_tags || tag[2];
+    ELSE
+      closed := closed AND open_tags[cardinality(open_tags)] = tag[2];
+      open_tags := open_tags[1:cardinality(open_tags) - 1];
+    END IF;
+  END LOOP;
+  closed := closed AND open_tags = '{}';
+  tail := substring(result FROM '<Stream-Tables>.*');
 END $$;
-SELECT xml_summary('SELECT * FROM picked p JOIN totals t USING (grp)');
+SELECT * FROM xml_tail('SELECT * FROM picked p JOIN totals t USING (grp)');
 CREATE FUNCTION yaml_tail(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE result text;
 BEGIN
@@ -69,7 +80,21 @@ BEGIN
 END $$;
 SELECT yaml_tail('SELECT * FROM totals');
 
--- EXECUTE of a prepared statement names the arm.
-PREPARE look AS SELECT * FROM picked WHERE id = 8;
-SELECT line ~ 'StreamDelta' AS arm FROM explained('COSTS OFF', 'EXECUTE look') line WHERE line ~ 'StreamDelta';
+-- EXECUTE of a prepared statement, whose plan may be an old one.
+PREPARE look (int) AS SELECT * FROM picked WHERE id = $1;
+PREPARE sums AS SELECT count(*) FROM totals t, (SELECT max(id) FROM source) s;
+PREPARE neither AS SELECT 1;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE look (8);
+SELECT explained('COSTS OFF', 'EXECUTE look (8)');
+SELECT explained('ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF', 'EXECUTE look (8)');
+RESET plan_cache_mode;
+SELECT line FROM explained('COSTS OFF', 'EXECUTE sums') line WHERE line ~ '^Stream Table|^  S';
+SELECT line FROM explained('COSTS OFF', 'CREATE TABLE another AS EXECUTE sums') line WHERE line ~ '^Stream Table|^  S';
+SELECT explained('COSTS OFF', 'EXECUTE neither');
+SELECT summary('COSTS OFF', 'EXECUTE look (8)'), summary('COSTS OFF', 'EXECUTE neither');
+SELECT jsonb_object_keys(summary('ANALYZE', 'EXECUTE sums') -> 0) AS keys ORDER BY 1;
+SELECT * FROM xml_tail('EXECUTE sums');
+SELECT yaml_tail('EXECUTE sums');
+DEALLOCATE ALL;
 DELETE FROM source WHERE id BETWEEN 9001 AND 9300;

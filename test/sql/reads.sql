@@ -42,6 +42,25 @@ BEGIN
   verdict := CASE WHEN got IS NOT DISTINCT FROM want THEN 'same' ELSE 'DIFFERENT from ' || cardinality(want) || ' rows' END;
 END $$;
 
+-- Which strategies answered; a stream table that had nothing to merge is called idle, one that only workers have read is
+-- read elsewhere.
+CREATE FUNCTION strategies(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE explained json;
+BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, FORMAT JSON, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query INTO explained;
+  RETURN (SELECT string_agg(DISTINCT (s ->> 'Strategy') || CASE WHEN s ->> 'Pending Changes' IS NULL THEN ' elsewhere' WHEN s ->> 'Pending Changes' = '0' THEN ' idle' ELSE '' END, ', ')
+            FROM json_array_elements(explained -> 0 -> 'Stream Tables') s);
+END $$;
+-- As verify, with the strategies that answered, and telling the plan only where it is not the wanted one (a regular
+-- expression): plans differ between server versions in what does not matter here.
+CREATE FUNCTION checked(query text, wanted text DEFAULT '', ordered boolean DEFAULT false, OUT n int, OUT verdict text, OUT strategy text, OUT plan text)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  SELECT v.n, v.verdict, v.plan INTO n, verdict, plan FROM reads.verify(query, ordered) v;
+  strategy := reads.strategies(regexp_replace(query, '\{(\w+)\}', '\1', 'g'));
+  IF plan ~ wanted THEN plan := 'as wanted'; END IF;
+END $$;
+
 -- rows: filter and project; groups: one row a group. Each gets changes of all kinds, and keeps most of its base.
 CREATE TABLE source (id int PRIMARY KEY, grp int, val numeric, note text);
 INSERT INTO source SELECT i, i % 100, i * 1.50, 'note ' || i FROM generate_series(1, 5000) i;
