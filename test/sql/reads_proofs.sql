@@ -155,6 +155,7 @@ SELECT * FROM checked('SELECT count(*) FROM {bulk_rows} a JOIN {bulk_rows} b USI
 SELECT pgstream.refresh_stream_table('bulk_rows'), pgstream.refresh_stream_table('bulk_groups');
 SELECT pgstream.refresh_stream_table('bulk_rows'), pgstream.refresh_stream_table('bulk_groups');
 VACUUM ANALYZE bulk_rows, bulk_groups;
+SELECT (SELECT count(*) FROM bulk_rows) AS rows, (SELECT count(*) FROM bulk_groups) AS groups;
 SELECT estimate('SELECT * FROM bulk_rows'), estimate('SELECT * FROM bulk_groups');
 DROP TABLE bulk_rows, bulk_groups, bulk, ranks, ranked, doubled, twin;
 DROP FUNCTION proofs, estimate;
