@@ -6,12 +6,14 @@ import platform
 import sys
 
 from harness import Report, Server
+import contention
 import reads
 import refresh
 import writes
 
 PARTS = {"writes": writes.bulk, "partitioned": writes.partitioned, "writers": writes.writers, "reads": reads.reads,
          "refresh": refresh.refresh}
+ON_DEMAND = {"contention": contention.contention}  # takes its own time
 
 
 def machine():
@@ -34,7 +36,9 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
-    parser.add_argument("--only", action="append", choices=list(PARTS))
+    parser.add_argument("--only", action="append", choices=list(PARTS | ON_DEMAND))
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--slice", type=int, default=20)
     options = parser.parse_args()
     server = Server(options.bindir, options.scratch, options.clock == "cpu")
     session = server.connect("postgres")
@@ -57,7 +61,7 @@ def main():
                f"{'Times are processor times of the backend, plans serial. ' if server.cpu_clock else ''}"
                "Each figure is the fastest of its rounds.")
     for name in options.only or PARTS:
-        PARTS[name](server, report, options)
+        (PARTS | ON_DEMAND)[name](server, report, options)
     report.print_bars()
     with open(options.report, "w") as file:
         file.write("\n".join(report.text) + "\n")

@@ -66,6 +66,16 @@ void RefuseAmidStatement(Oid table) {
   relation_close(rel, NoLock);
 }
 
+// By OID, as other creators do; what has left the tree last.
+List *TablesOfShape(const CaptureShape *shape, const List *stale_tables) {
+  List *relids = list_concat_copy(shape->passages, shape->holders);
+  list_sort(relids, list_oid_cmp);
+  relids = list_concat_unique_oid(relids, stale_tables);
+  ListCell *cell;
+  foreach (cell, relids) RefuseAmidStatement(lfirst_oid(cell));
+  return relids;
+}
+
 // Locks what attaching needs: it waits out writers of everything through which the source's rows are written, and of what
 // was part of its tree before, where triggers must go. Returns the shape, which then cannot change.
 CaptureShape LockShape(Oid source, List **unwanted) {
@@ -74,13 +84,7 @@ CaptureShape LockShape(Oid source, List **unwanted) {
     const CaptureShape shape = ShapeOf(source);
     List *stale_tables;
     (void)TriggersBeyond(source, &shape, &stale_tables);
-    // By OID, as other creators do; what has left the tree last.
-    List *relids = list_concat_copy(shape.passages, shape.holders);
-    list_sort(relids, list_oid_cmp);
-    relids = list_concat_unique_oid(relids, stale_tables);
-    ListCell *cell;
-    foreach (cell, relids) RefuseAmidStatement(lfirst_oid(cell));
-    LockTablesPatiently(source, relids, ShareRowExclusiveLock);
+    LockTablesPatiently(source, TablesOfShape(&shape, stale_tables), ShareRowExclusiveLock);
     AcceptInvalidationMessages();
     const CaptureShape now = ShapeOf(source);
     List *stale_now;
@@ -190,6 +194,21 @@ void LockSegments(const LogEntry *entry, LOCKMODE mode) {
 }  // namespace
 
 void ShareLog(Oid source) { LockLogObject(source, AccessShareLock); }
+
+void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns) {
+  List *relids = NIL;
+  for (int i = 0; i < nsources; ++i) {
+    LogEntry entry;
+    bool has_log;
+    if (Suffices(sources[i], columns[i], &entry, &has_log)) continue;
+    const CaptureShape shape = ShapeOf(sources[i]);
+    List *stale_tables;
+    (void)TriggersBeyond(sources[i], &shape, &stale_tables);
+    relids = list_concat_unique_oid(relids, TablesOfShape(&shape, stale_tables));
+  }
+  list_sort(relids, list_oid_cmp);
+  if (relids != NIL) LockTablesPatiently(sources[0], relids, ShareRowExclusiveLock);
+}
 
 bool AttachCapture(Oid source, const Bitmapset *columns) {
   LogEntry entry;

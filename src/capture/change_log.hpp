@@ -34,6 +34,10 @@ inline constexpr Size kLogNullBitmap = (kLogColumns + 7) / 8;
 // this call changed what is captured.
 bool AttachCapture(Oid source, const Bitmapset *columns);
 
+// For a stream table over several sources, before AttachCapture of each: takes the locks that it will need together, so that a
+// writer of one source that goes on to another does not meet us waiting for it.
+void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns);
+
 // Removes the triggers and the log of a source that no stream table reads any more (nothing when one does, or when the
 // source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile).
 void DetachCaptureIfUnused(Oid source);

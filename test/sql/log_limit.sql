@@ -174,6 +174,26 @@ SELECT pgstream.refresh_stream_table('widest');
 INSERT INTO wide VALUES (0, 'w');
 SELECT merge_of('SELECT * FROM widest');
 SELECT pgstream.verify('widest');
+-- A tree of partitions, captured by row.
+CREATE TABLE tree (id int, val int) PARTITION BY RANGE (id);
+CREATE TABLE tree_low PARTITION OF tree FOR VALUES FROM (MINVALUE) TO (5000);
+CREATE TABLE tree_high PARTITION OF tree FOR VALUES FROM (5000) TO (MAXVALUE);
+CREATE TABLE leaves USING pgstream AS SELECT val, count(*) AS n, sum(id) AS s FROM tree GROUP BY val;
+INSERT INTO tree SELECT i, i % 4 FROM generate_series(1, 8000) i;
+SELECT merge_of('SELECT * FROM leaves');
+INSERT INTO tree SELECT i, i % 4 FROM generate_series(8001, 12000) i;
+SELECT log_of('tree');
+UPDATE tree SET id = id + 3000 WHERE id BETWEEN 3000 AND 4000;
+DELETE FROM tree_high WHERE val = 3 AND id < 7000;
+SELECT log_of('tree');
+SELECT alert_of('tree');
+SELECT merge_of('SELECT * FROM leaves');
+SELECT pgstream.verify('leaves');
+SELECT pgstream.refresh_stream_table('leaves');
+UPDATE tree SET id = id + 3000 WHERE id BETWEEN 4001 AND 4003;
+SELECT merge_of('SELECT * FROM leaves');
+SELECT pgstream.verify('leaves');
+SELECT alert_of('tree');
 -- Only those who may set it.
 CREATE ROLE limit_user;
 SET SESSION AUTHORIZATION limit_user;
