@@ -234,12 +234,13 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
     entry.nsegments = kFirstSegments;
     for (int i = 0; i < kFirstSegments; ++i) entry.segments[i] = CreateLogSegment(source, i);
   }
+  // Before the log's row is changed: whoever reclaims changes it with a segment locked.
+  LockSegments(&entry, AccessShareLock);
   DropTriggers(unwanted);
   CreateMissingTriggers(source, &shape);
   entry.columns = bms_union(entry.columns, columns);
   entry.captured_by = U64FromFullTransactionId(GetTopFullTransactionId());
   WriteLogEntry(source, &entry);
-  LockSegments(&entry, AccessShareLock);
   CacheInvalidateRelcacheByRelid(source);
   CommandCounterIncrement();
   return true;

@@ -103,9 +103,10 @@ int CutOffLaggards(Oid source, const LogEntry *entry, int64 bytes, StringInfo na
   return served;
 }
 
-void SetCapturedBy(Oid source, uint64 xid) {
+// Nobody is served any more: writers stop writing, and whoever comes back attaches the capture anew.
+void StopCapture(Oid source) {
   const AttrNumber column = pgs_log::captured_by;
-  const Datum value = FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
+  const Datum value = FullTransactionIdGetDatum(FullTransactionIdFromU64(0));
   (void)UpdateCatalogRow("pgs_log", "pgs_log_pkey", source, 1, &column, &value, nullptr);
   CacheInvalidateRelcacheByRelid(source);
 }
@@ -165,16 +166,16 @@ bool EnforceLogLimit(Oid source) {
   const int64 bytes = LogBytes(&entry);
   if (entry.captured_by == 0) return bytes > 0;
   if (MaxLogBytes() < 0 || bytes <= MaxLogBytes()) return false;
-  // Excludes creators, who rely on the capture as it is, and others who look.
-  if (!TryLockLogObjectOnce(source, AccessExclusiveLock)) return false;
+  // Excludes others who look or reclaim.
+  if (!TryLockLogObjectOnce(source, ShareUpdateExclusiveLock)) return false;
   // What was read before the lock may have been attached anew.
   if (!ReadLogEntry(source, &entry) || entry.captured_by == 0 || !TryLockSegments(&entry)) return false;
   StringInfoData names;
   initStringInfo(&names);
   const int served = CutOffLaggards(source, &entry, bytes, &names);
   if (served > 0 && names.len == 0) return false;
-  // A rebuild must start from a snapshot that sees what is thrown away here, or from a capture attached anew.
-  SetCapturedBy(source, served > 0 ? U64FromFullTransactionId(GetTopFullTransactionId()) : 0);
+  // Those who fold, rebuild or create rely on the capture as it is, and hold this lock.
+  if (served == 0 && TryLockLogObjectOnce(source, AccessExclusiveLock)) StopCapture(source);
   CommandCounterIncrement();
   if (names.len > 0)
     ereport(LOG, (errmsg("change log of table \"%s\" has exceeded \"pgstream.max_log_size\"", get_rel_name(source)),
