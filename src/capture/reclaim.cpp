@@ -34,7 +34,7 @@ namespace {
 constexpr BlockNumber kLargeSegment = 16;
 constexpr int kTryLargeMs = 20;
 // From this many on, with no empty segment to turn to because of writers that stay open, the log gets a further one.
-constexpr BlockNumber kHugeSegment = 512;
+constexpr BlockNumber kHugeSegment = 128;
 
 struct Request {
   Request *next;
