@@ -81,6 +81,7 @@ void Redefine(Relation rel, const Query *query, RefreshMode mode) {
   // CREATE INDEX wants to be the only one to have the table open.
   table_close(rel, NoLock);
   if (mode == RefreshMode::Differential) EnsureKeyIndex(relid);
+  if (query != nullptr) NoticeMissingIndex(relid);
   InvalidateStream(relid);
   if (populate && !populated)
     ereport(NOTICE, (errmsg("stream table \"%s\" is left without data", name),

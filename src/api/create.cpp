@@ -45,6 +45,7 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   EnrollStream(rel, options, SettingsToRecord(nullptr, 0));
   RecordOptions(rel);
   NoticeUnsettled(relid);
+  NoticeMissingIndex(relid);
 
   int64 rows = 0;
   const bool populated = with_data && PopulateStream(relid, &rows);

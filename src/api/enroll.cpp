@@ -10,6 +10,7 @@
 #include "pg/definition.hpp"
 #include "pg/key_index.hpp"
 #include "pg/query_settings.hpp"
+#include "pg/source_index.hpp"
 #include "pg/stream.hpp"
 
 namespace pgstream {
@@ -89,6 +90,17 @@ void EnrollRestored(Oid relid) {
   RecordOptions(rel);
   table_close(rel, NoLock);
   if (options.mode == RefreshMode::Differential) EnsureKeyIndex(relid);
+}
+
+void NoticeMissingIndex(Oid relid) {
+  const Stream *stream = LookupStream(relid);
+  if (stream == nullptr || stream->mode == RefreshMode::Full) return;
+  const char *columns = MissingSourceIndex(stream->plan);
+  if (columns == nullptr) return;
+  ereport(NOTICE, (errmsg("table \"%s\" has no index on (%s)", get_rel_name(stream->plan->sources[0]), columns),
+                   errdetail("Stream table \"%s\" evaluates changed keys anew, which has to scan the whole table.",
+                             get_rel_name(relid)),
+                   errhint("%s", IndexCommand(stream->plan, columns))));
 }
 
 void NoticeUnsettled(Oid relid) {

@@ -31,6 +31,9 @@ void FollowDefinition(Oid relid);
 // Tells the user, where nothing that is captured can tell when the query's result changes.
 void NoticeUnsettled(Oid relid);
 
+// Tells the user which index on the source keyed evaluation lacks, if it does.
+void NoticeMissingIndex(Oid relid);
+
 void MarkActive(Oid relid);
 
 }  // namespace pgstream

@@ -6,6 +6,7 @@
 #include "capture/frontier.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
+#include "pg/source_index.hpp"
 
 extern "C" {
 #include "lib/stringinfo.h"
@@ -65,6 +66,16 @@ const char *HowCaptured(Oid source) {
   return psprintf("; captured by row at %d %s", list_length(shape.holders), list_length(shape.holders) == 1 ? "table" : "tables");
 }
 
+// How the changed keys of a plan with a keyed part are evaluated.
+void PutKeyed(PropertySink *sink, const DeltaPlan *plan) {
+  if (plan->strategy != Strategy::Keyed && plan->strategy != Strategy::Groups) return;
+  const bool keyed = plan->strategy == Strategy::Keyed || plan->reason != nullptr;
+  if (keyed && plan->nkeys > 0)
+    Put(sink, "evaluation", "by key where that costs less than the whole query (pgstream.keyed_evaluation)");
+  const char *columns = MissingSourceIndex(plan);
+  if (columns != nullptr) Put(sink, "missing index", IndexCommand(plan, columns));
+}
+
 void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
   Put(sink, "strategy", StrategyName(plan->strategy));
   if (plan->reason != nullptr) Put(sink, "reason", plan->reason);
@@ -74,6 +85,7 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
     appendStringInfo(&text, "%s%s", i > 0 ? ", " : "",
                      quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), plan->index_columns[i] - 1)->attname)));
   if (plan->nindex_columns > 0) Put(sink, "key", text.data);
+  PutKeyed(sink, plan);
   for (int i = 0; i < plan->naggregates; ++i) {
     const GroupAggregate *aggregate = &plan->aggregates[i];
     Put(sink, psprintf("aggregate %s", format_procedure(aggregate->aggref->aggfnoid)),

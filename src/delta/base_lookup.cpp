@@ -58,12 +58,19 @@ const bytea *HiddenStateOf(const BaseRow *row) {
   return HiddenState(tuple, row->extended);
 }
 
-bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups) {
-  if (lookup->scan == nullptr) return true;
+static double BaseRows(Relation rel) {
   BlockNumber pages;
   double rows, all_visible;
-  estimate_rel_size(lookup->rel, nullptr, &pages, &rows, &all_visible);
-  return static_cast<double>(lookups) * kRowsPerLookup > rows;
+  estimate_rel_size(rel, nullptr, &pages, &rows, &all_visible);
+  return rows;
+}
+
+bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups) {
+  return lookup->scan == nullptr || static_cast<double>(lookups) * kRowsPerLookup > BaseRows(lookup->rel);
+}
+
+double LookupCost(Relation rel, int64 lookups) {
+  return Min(static_cast<double>(lookups) * kRowsPerLookup, BaseRows(rel)) * cpu_tuple_cost;
 }
 
 static void VisitBaseAs(BaseLookup *lookup, int64 which, CandidateVisitor visit, void *argument) {

@@ -35,6 +35,9 @@ void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, Candid
 // Whether visiting every row of the base is cheaper than so many lookups.
 bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups);
 
+// What so many lookups will cost, one way or the other, in the planner's units.
+double LookupCost(Relation rel, int64 lookups);
+
 // Visits every row of the base as a candidate of lookup 0, until the visitor needs no more.
 void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument);
 

@@ -2,6 +2,7 @@
 #include "delta/evaluate.hpp"
 
 #include "pg/boundary.hpp"
+#include "pg/query_shape.hpp"
 
 extern "C" {
 #include "access/gin.h"
@@ -27,21 +28,29 @@ void EnterOwnerScope(const Stream *stream, OwnerScope *scope) {
   ApplyRecordedSettings(stream->nsettings, stream->settings, depends->settings, depends->default_text_search);
 }
 
-// By the executor's rules: the table, or each column used (any column where none is).
+// By the executor's rules: the table, or each column used (any column where none is). columns are offset as in a range
+// table entry.
 static bool MayRead(Oid user, Oid relid, const Bitmapset *columns) {
   if (pg_class_aclcheck(relid, user, ACL_SELECT) == ACLCHECK_OK) return true;
   if (bms_is_empty(columns)) return pg_attribute_aclcheck_all(relid, user, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
-  int column = -1;
-  while ((column = bms_next_member(columns, column)) >= 0)
-    if (pg_attribute_aclcheck(relid, static_cast<AttrNumber>(column), user, ACL_SELECT) != ACLCHECK_OK) return false;
+  int offset = -1;
+  while ((offset = bms_next_member(columns, offset)) >= 0) {
+    const auto column = static_cast<AttrNumber>(offset + FirstLowInvalidHeapAttributeNumber);
+    const AclResult result = column == InvalidAttrNumber
+                                 ? pg_attribute_aclcheck_all(relid, user, ACL_SELECT, ACLMASK_ALL)
+                                 : pg_attribute_aclcheck(relid, column, user, ACL_SELECT);
+    if (result != ACLCHECK_OK) return false;
+  }
   return true;
 }
 
 void CheckOwnerMayRead(const Stream *stream) {
-  for (int i = 0; i < stream->nsources; ++i) {
-    const Oid relid = stream->sources[i].relid;
-    if (!MayRead(stream->owner, relid, stream->plan->columns[i]))
-      aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+  ListCell *cell;
+  foreach (cell, stream->plan->permissions) {
+    const auto *needed = static_cast<const NeededPermission *>(lfirst(cell));
+    if (!MayRead(OidIsValid(needed->user) ? needed->user : stream->owner, needed->relid, needed->columns))
+      aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(needed->relid)),
+                     get_rel_name(needed->relid));
   }
 }
 
@@ -69,23 +78,25 @@ bool ReceiveRow(TupleTableSlot *slot, DestReceiver *self) {
 void Startup(DestReceiver *, int, TupleDesc) {}
 void Nothing(DestReceiver *) {}
 
-// Under the active snapshot.
-PlannedStmt *PlanQuery(const Query *query) {
+}  // namespace
+
+PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot) {
   Query *copy = static_cast<Query *>(copyObjectImpl(query));
   AcquireRewriteLocks(copy, true, false);
   List *rewritten = QueryRewrite(copy);
   if (list_length(rewritten) != 1) elog(ERROR, "unexpected rewrite result for the query of a stream table");
-  return pg_plan_query(linitial_node(Query, rewritten), "pg_stream", 0, nullptr);
+  PushActiveSnapshot(snapshot);
+  PlannedStmt *plan = pg_plan_query(linitial_node(Query, rewritten), "pg_stream", 0, nullptr);
+  PopActiveSnapshot();
+  return plan;
 }
-
-}  // namespace
 
 void CheckMayRun(const Stream *stream) {
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   PushActiveSnapshot(GetTransactionSnapshot());
-  QueryDesc *query_desc =
-      compat::MakeQueryDesc(PlanQuery(stream->plan->query), "pg_stream", GetActiveSnapshot(), None_Receiver, nullptr);
+  QueryDesc *query_desc = compat::MakeQueryDesc(PlanForRun(stream->plan->query, GetActiveSnapshot()), "pg_stream",
+                                                GetActiveSnapshot(), None_Receiver, nullptr);
   ExecutorStart(query_desc, EXEC_FLAG_EXPLAIN_ONLY);
   ExecutorEnd(query_desc);
   FreeQueryDesc(query_desc);
@@ -93,11 +104,7 @@ void CheckMayRun(const Stream *stream) {
   LeaveOwnerScope(&scope);
 }
 
-uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit,
-                void *argument) {
-  PushActiveSnapshot(snapshot);
-  PlannedStmt *plan = PlanQuery(query);
-
+uint64 RunPlan(PlannedStmt *plan, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit, void *argument) {
   VisitingReceiver receiver = {};
   receiver.base.receiveSlot = ReceiveRow;
   receiver.base.rStartup = Startup;
@@ -107,6 +114,7 @@ uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environ
   receiver.visit = visit;
   receiver.argument = argument;
 
+  PushActiveSnapshot(snapshot);
   QueryDesc *query_desc = compat::MakeQueryDesc(plan, "pg_stream", snapshot, &receiver.base, environment);
   ExecutorStart(query_desc, 0);
   compat::RunExecutor(query_desc);
@@ -115,6 +123,10 @@ uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environ
   FreeQueryDesc(query_desc);
   PopActiveSnapshot();
   return receiver.rows;
+}
+
+uint64 RunQuery(const Query *query, Snapshot snapshot, RowVisitor visit, void *argument) {
+  return RunPlan(PlanForRun(query, snapshot), snapshot, nullptr, visit, argument);
 }
 
 }  // namespace pgstream

@@ -20,17 +20,26 @@ struct OwnerScope {
 void EnterOwnerScope(const Stream *stream, OwnerScope *scope);
 void LeaveOwnerScope(const OwnerScope *scope);
 
-// Raises what running the query would raise where the owner may not read the captured sources of a stream table. For
-// changes taken from the log, which no executor checks.
+// Raises what running the query would raise where it is not permitted to read its tables and views. For changes taken from
+// the log, which no executor checks.
 void CheckOwnerMayRead(const Stream *stream);
 
 // Raises what running the query as the owner would raise before its first row. For refreshes that do not run it.
 void CheckMayRun(const Stream *stream);
 
+// What a row of a result costs beyond its plan, in units of cpu_tuple_cost: it is formed, kept and found again.
+inline constexpr double kRowCost = 2;
+
 using RowVisitor = void (*)(TupleTableSlot *slot, void *argument);
 
-// Rewrites, plans and runs a copy of an analysed SELECT under snapshot; visits each row. environment may carry named
-// tuplestores (the keys of a keyed re-evaluation). Returns the number of rows.
-uint64 RunQuery(const Query *query, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit, void *argument);
+// Rewrites and plans a copy of an analysed SELECT; in the current context.
+PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot);
+
+// Runs a plan, once, under snapshot; visits each row. environment may carry named tuplestores (the keys of a keyed
+// re-evaluation). Returns the number of rows.
+uint64 RunPlan(PlannedStmt *plan, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit, void *argument);
+
+// Both in one.
+uint64 RunQuery(const Query *query, Snapshot snapshot, RowVisitor visit, void *argument);
 
 }  // namespace pgstream

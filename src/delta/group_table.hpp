@@ -43,6 +43,7 @@ struct Group {
   int64 net;             // change of the number of its rows
   GroupChange *changes;  // where they are not applied at once
   Group *next_touched;
+  struct BagRow *base_rows;  // of a fold of the keyed strategy: the key's base rows
 };
 
 // A place of the directory: a hash compared here need not be fetched from the group.

@@ -8,12 +8,7 @@
 // Promises: what DeltaOperations asks. States stay in memory, so that extending touches changed groups only; when they do
 // not fit, the groups are done in parts by hash, each part forgotten before the next, and the overlay is final.
 // Refuses: a group with fewer than no members (log and base do not belong together): a reason to recompute.
-#include "delta/base_lookup.hpp"
-#include "delta/group_output.hpp"
-#include "delta/group_table.hpp"
-#include "delta/keyed.hpp"
-#include "delta/source_delta.hpp"
-#include "delta/strategy.hpp"
+#include "delta/groups_delta.hpp"
 
 namespace pgstream {
 namespace {
@@ -23,134 +18,6 @@ constexpr int kMostCancellations = 1000;
 constexpr uint64 kGroupsPerMemoryCheck = 256;
 constexpr int64 kChangesPerMemoryCheck = 256;
 constexpr const char *kTooManyGroups = "the changed groups exceed hash_mem";
-
-// What a Delta is to this strategy.
-struct GroupsDelta {
-  Overlay *overlay;
-  const Stream *stream;
-  const DeltaPlan *plan;
-  bool for_fold;
-  bool keeps_state;      // else every touched group is evaluated by the query
-  bool keys_are_images;  // equal keys are the same bytes
-  uint64 insert_only;    // aggregates for which opposite changes are looked for
-  const char *failure;
-  Size memory_limit;
-
-  MemoryContext context;  // of everything here
-  MemoryContext groups;   // groups and their states
-  MemoryContext changes;  // pending ones, reset by finish
-  SourceDelta *source;
-  GroupRowReader *reader;
-  GroupTable *table;
-  AggregateSet *aggregates;  // nullptr without states
-  GroupWriter *writer;
-  Group *touched;
-  BaseLookup *lookup;  // while finishing
-  int64 unknown;       // touched groups that were not looked up yet
-
-  // Of the pass that is running: the part of the groups it takes, and where it ran out of memory.
-  uint32 part, parts;
-  int64 changes_seen, changes_taken;
-  bool overflowed;
-};
-
-// --- Finding the group's state -----------------------------------------------------------------------------------
-
-struct Search {
-  GroupsDelta *delta;
-  Group *const *groups;  // those looked for, by number of the lookup, or nullptr: any that is Unknown
-  Datum *keys;
-  bool *nulls;
-  int64 missing;  // of those looked for
-  uint64 found;
-};
-
-bool Overflows(const GroupsDelta *delta) {
-  return MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) >
-         delta->memory_limit;
-}
-
-// A base row becomes the base row of its group, its hidden state, if it has one, the group's.
-void TakeBaseRow(GroupsDelta *delta, Group *group, const BaseRow *row) {
-  group->state = GroupState::Stateless;
-  group->has_base = true;
-  group->base_tid = row->slot->tts_tid;
-  if (!delta->keeps_state) return;
-  const bytea *state = HiddenStateOf(row);
-  if (state != nullptr && DeserializeStates(delta->aggregates, state, &group->rows, group->states)) {
-    group->state = GroupState::Running;
-  }
-  MemoryContextReset(delta->aggregates->temporary);
-}
-
-// Compares a base row with the group or groups looked for.
-bool MatchBaseRow(const BaseRow *row, int64 which, void *argument) {
-  auto *search = static_cast<Search *>(argument);
-  GroupsDelta *delta = search->delta;
-  if (delta->overflowed) return false;
-  Group *group = search->groups == nullptr ? nullptr : search->groups[which];
-  if (group != nullptr && group->state != GroupState::Unknown) return false;
-  for (int i = 0; i < delta->plan->nkeys; i++) {
-    search->keys[i] = slot_getattr(row->slot, delta->plan->keys[i].output_column, &search->nulls[i]);
-  }
-  if (group == nullptr) {
-    group = FindGroup(delta->table, search->keys, search->nulls, nullptr);
-    if (group == nullptr || group->state != GroupState::Unknown) return true;
-  } else if (!GroupKeysEqual(delta->table, search->keys, search->nulls, group->keys, group->nulls)) {
-    return true;
-  }
-  TakeBaseRow(delta, group, row);
-  if (delta->parts == 1 && ++search->found % kGroupsPerMemoryCheck == 0) delta->overflowed = Overflows(delta);
-  return search->groups == nullptr && --search->missing > 0 && !delta->overflowed;
-}
-
-int ByHash(const void *a, const void *b) {
-  const int64 left = (*static_cast<Group *const *>(a))->hash, right = (*static_cast<Group *const *>(b))->hash;
-  return left < right ? -1 : left > right;
-}
-
-// Finds the base rows of all groups that were not looked up yet, and in them the states to start from: one by one through
-// the key index, in its order, or by a pass over the base where that is cheaper.
-void LookUpGroups(GroupsDelta *delta) {
-  const int nkeys = delta->plan->nkeys;
-  auto **groups = static_cast<Group **>(palloc_extended(sizeof(Group *) * Max(delta->unknown, 1), MCXT_ALLOC_HUGE));
-  int64 count = 0;
-  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
-    if (group->state == GroupState::Unknown) groups[count++] = group;
-  }
-  Assert(count == delta->unknown);
-  Search search = {delta,
-                   nullptr,
-                   static_cast<Datum *>(palloc(sizeof(Datum) * (nkeys + 1))),
-                   static_cast<bool *>(palloc(sizeof(bool) * (nkeys + 1))),
-                   count,
-                   0};
-  if (VisitingIsCheaper(delta->lookup, count)) {
-    if (count > 0) VisitBase(delta->lookup, MatchBaseRow, &search);
-  } else {
-    qsort(groups, static_cast<size_t>(count), sizeof(Group *), ByHash);
-    auto *hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * Max(count, 1), MCXT_ALLOC_HUGE));
-    for (int64 i = 0; i < count; i++) hashes[i] = groups[i]->hash;
-    search.groups = groups;
-    FindCandidates(delta->lookup, hashes, count, MatchBaseRow, &search);
-    pfree(hashes);
-  }
-  // How far the memory went says how many parts it takes.
-  if (delta->overflowed) delta->changes_taken = delta->changes_taken * static_cast<int64>(search.found) / count;
-  for (int64 i = 0; i < count; i++) {
-    Group *group = groups[i];
-    if (group->state != GroupState::Unknown) continue;
-    group->state = GroupState::Stateless;
-    // Without a base row there was no such group, unless HAVING hid it.
-    if (delta->keeps_state && delta->plan->having == NIL && !delta->plan->always_one_row) {
-      InitializeStates(delta->aggregates, group->states);
-      group->rows = 0;
-      group->state = GroupState::Running;
-    }
-  }
-  delta->unknown = 0;
-  pfree(groups);
-}
 
 // --- Applying -----------------------------------------------------------------------------------------------------
 
@@ -222,7 +89,7 @@ void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
   bool created;
   Group *group = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
   if (created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
-    delta->overflowed = Overflows(delta);
+    delta->overflowed = GroupsOverflow(delta);
   }
   if (!group->touched) {
     group->touched = true;
@@ -286,127 +153,6 @@ const char *ApplyChanges(GroupsDelta *delta, Group *group) {
   return nullptr;
 }
 
-// --- Into the overlay -------------------------------------------------------------------------------------------
-
-void MaskBase(GroupsDelta *delta, Group *group) {
-  if (!group->has_base || group->masked) return;
-  delta->overlay->mask.Insert(ItemPointerGetBlockNumber(&group->base_tid),
-                              ItemPointerGetOffsetNumber(&group->base_tid));
-  group->masked = true;
-}
-
-// Makes tuple (nullptr: none) the group's addition.
-const char *SetAddition(GroupsDelta *delta, Group *group, MinimalTuple tuple) {
-  Additions *additions = &delta->overlay->additions;
-  if (group->ordinal < 0) {
-    if (tuple != nullptr) group->ordinal = AdditionsAppend(additions, tuple);
-    return nullptr;
-  }
-  if (!AdditionsInMemory(additions)) return "the additions to be changed were spilled to disk";
-  AdditionsReplace(additions, group->ordinal, tuple);
-  return nullptr;
-}
-
-// Puts a Running group's row into the overlay.
-const char *PutGroup(GroupsDelta *delta, Group *group) {
-  const bool exists = group->rows > 0 || delta->plan->always_one_row;
-  TupleTableSlot *row = exists ? WriteGroupRow(delta->writer, group) : nullptr;
-  MaskBase(delta, group);
-  return SetAddition(delta, group, row == nullptr ? nullptr : GroupTuple(delta->writer, row, group, delta->for_fold));
-}
-
-// --- By key -----------------------------------------------------------------------------------------------------
-
-KeySet KeysOf(const GroupsDelta *delta, const List *groups) {
-  const int nkeys = delta->plan->nkeys;
-  const int64 count = list_length(groups);
-  auto *values = static_cast<Datum *>(palloc_extended(sizeof(Datum) * Max(count * nkeys, 1), MCXT_ALLOC_HUGE));
-  auto *nulls = static_cast<bool *>(palloc_extended(sizeof(bool) * Max(count * nkeys, 1), MCXT_ALLOC_HUGE));
-  int64 at = 0;
-  ListCell *cell;
-  foreach (cell, groups) {
-    const Group *group = static_cast<Group *>(lfirst(cell));
-    for (int i = 0; i < nkeys; i++, at++) {
-      values[at] = group->keys[i];
-      nulls[at] = group->nulls[i];
-    }
-  }
-  return KeySet{nkeys, count, values, nulls};
-}
-
-Group *FindKeyed(GroupsDelta *delta, const Datum *keys, const bool *nulls) {
-  Group *group = FindGroup(delta->table, keys, nulls, nullptr);
-  if (group == nullptr || group->state != GroupState::Stateless)
-    elog(ERROR, "keyed evaluation returned an unexpected group");
-  return group;
-}
-
-// A source row of a group that is evaluated from its rows.
-void TakeKeyedRow(TupleTableSlot *slot, void *argument) {
-  auto *delta = static_cast<GroupsDelta *>(argument);
-  const TupleTableSlot *row = ReadGroupRow(delta->reader, slot);
-  const MemoryContext old = MemoryContextSwitchTo(delta->reader->econtext->ecxt_per_tuple_memory);
-  Group *group = FindKeyed(delta, row->tts_values, row->tts_isnull);
-  const int nkeys = delta->plan->nkeys;
-  if (group->rows++ == 0 && !delta->keys_are_images) ReplaceKeys(delta->table, group, row->tts_values);
-  AdvanceStates(delta->aggregates, group->states, row->tts_values + nkeys, row->tts_isnull + nkeys, 0);
-  AdvanceWithoutInputs(delta->aggregates, group->states, 1);
-  MemoryContextReset(delta->aggregates->temporary);
-  MemoryContextSwitchTo(old);
-}
-
-// Evaluates groups from their rows under the snapshot, which has all changes in it.
-const char *EvaluateRows(GroupsDelta *delta, const List *groups, Snapshot snapshot) {
-  ListCell *cell;
-  foreach (cell, groups) {
-    Group *group = static_cast<Group *>(lfirst(cell));
-    InitializeStates(delta->aggregates, group->states);
-    group->rows = 0;
-  }
-  const KeySet keys = KeysOf(delta, groups);
-  RunKeyedSourceRows(delta->stream, &keys, snapshot, TakeKeyedRow, delta);
-  foreach (cell, groups) {
-    Group *group = static_cast<Group *>(lfirst(cell));
-    group->state = GroupState::Running;
-    if (const char *why = PutGroup(delta, group)) return why;
-  }
-  return nullptr;
-}
-
-// A row of the defining query, for a group that has no states.
-void TakeResultRow(TupleTableSlot *slot, void *argument) {
-  auto *delta = static_cast<GroupsDelta *>(argument);
-  if (delta->failure != nullptr) return;
-  const DeltaPlan *plan = delta->plan;
-  ResetExprContext(delta->reader->econtext);
-  const MemoryContext old = MemoryContextSwitchTo(delta->reader->econtext->ecxt_per_tuple_memory);
-  slot_getallattrs(slot);
-  auto *keys = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->nkeys + 1)));
-  auto *nulls = static_cast<bool *>(palloc(sizeof(bool) * (plan->nkeys + 1)));
-  for (int i = 0; i < plan->nkeys; i++) {
-    const int column = plan->keys[i].output_column - 1;
-    keys[i] = slot->tts_values[column];
-    nulls[i] = slot->tts_isnull[column];
-  }
-  Group *group = FindKeyed(delta, keys, nulls);
-  delta->failure = SetAddition(delta, group, ResultTuple(delta->writer, slot, group, delta->for_fold));
-  MemoryContextSwitchTo(old);
-}
-
-// Lets the query answer for groups that have no states.
-const char *EvaluateQuery(GroupsDelta *delta, const List *groups, Snapshot snapshot) {
-  ListCell *cell;
-  foreach (cell, groups) {
-    Group *group = static_cast<Group *>(lfirst(cell));
-    MaskBase(delta, group);
-    if (group->ordinal < 0) continue;
-    if (const char *why = SetAddition(delta, group, nullptr)) return why;
-  }
-  const KeySet keys = KeysOf(delta, groups);
-  RunKeyedQuery(delta->stream, &keys, snapshot, TakeResultRow, delta);
-  return delta->failure;
-}
-
 // --- The operations ---------------------------------------------------------------------------------------------
 
 Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold) {
@@ -457,7 +203,7 @@ const char *PutTouched(GroupsDelta *delta, Snapshot snapshot) {
     }
   }
   if (by_key == NIL) return nullptr;
-  return delta->keeps_state ? EvaluateRows(delta, by_key, snapshot) : EvaluateQuery(delta, by_key, snapshot);
+  return PutKeyedGroups(delta, by_key, snapshot);
 }
 
 // What one finish left behind that the next must not find.
@@ -525,7 +271,7 @@ const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
 
 }  // namespace
 
-const DeltaOperations kGroupsDelta = {Begin, Apply, Finish};
+const DeltaOperations kGroupsDelta = {Begin, Apply, Finish, false};
 
 bool GroupsKeepState(const DeltaPlan *plan) {
   for (int i = 0; i < plan->naggregates; i++) {

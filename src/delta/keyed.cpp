@@ -1,10 +1,13 @@
 // Queries restricted to keys: see keyed.hpp.
 //
-// The restricted query is the defining query's tree with one more range table entry, a named tuplestore of keys, and
-// one more condition per key. A key expression matches at most one row of the set, so the join multiplies nothing.
+// The restricted query is the defining query's tree with one more range table entry beside the source, a named
+// tuplestore of keys, and one more condition per key. A key expression matches at most one row of the set, so the join
+// multiplies nothing.
 
 #include "delta/keyed.hpp"
 
+#include "delta/evaluate.hpp"
+#include "pg/query_shape.hpp"
 #include "pg/tree.hpp"
 
 extern "C" {
@@ -94,9 +97,10 @@ int AddKeysEntry(Query *query, TupleDesc descriptor, double nrows) {
   return reference->rtindex;
 }
 
-// Restricts a query over the plan's one source to the keys of one pattern of NULLs; descriptor has no columns when all
-// of them are NULL.
-void RestrictToKeys(Query *query, const DeltaPlan *plan, const bool *pattern, TupleDesc descriptor, double nrows) {
+// Restricts a query to the rows of the plan's one source that have the keys of one pattern of NULLs; descriptor has no
+// columns when all of them are NULL.
+void RestrictToKeys(Query *whole, const DeltaPlan *plan, const bool *pattern, TupleDesc descriptor, double nrows) {
+  Query *const query = InnermostQuery(whole);
   const int source = SingleFromEntry(query);
   const int keys_entry = descriptor->natts > 0 ? AddKeysEntry(query, descriptor, nrows) : 0;
   List *conditions = NIL;
@@ -121,8 +125,7 @@ void RestrictToKeys(Query *query, const DeltaPlan *plan, const bool *pattern, Tu
 
 // The query for the used columns of the source's rows, in the order of their numbers, that pass the quals.
 Query *SourceRowsQuery(const DeltaPlan *plan) {
-  Query *const query = CopyNode(plan->query);
-  compat::FlattenGroupExpressions(query);
+  Query *const query = CopyNode(plan->flat);
   const int source = SingleFromEntry(query);
   query->targetList = query->groupClause = query->distinctClause = query->sortClause = query->constraintDeps = NIL;
   query->havingQual = nullptr;
@@ -141,71 +144,123 @@ Query *SourceRowsQuery(const DeltaPlan *plan) {
   return query;
 }
 
-// --- Running -----------------------------------------------------------------------------------------------------
+// --- Planning and running ----------------------------------------------------------------------------------------
 
-// One query for the keys of one pattern of NULLs, and all that it needs, which is in one context.
-uint64 RunPattern(const Query *whole, const DeltaPlan *plan, const KeySet *keys, const bool *pattern, const bool *mine,
-                  double nrows, Snapshot snapshot, RowVisitor visit, void *argument) {
-  const TupleDesc descriptor = KeyDescriptor(plan, pattern);
-  Query *const query = CopyNode(whole);
-  RestrictToKeys(query, plan, pattern, descriptor, nrows);
-  if (descriptor->natts == 0)
-    return RunQuery(query, snapshot, nullptr, visit, argument);
+// The query for the keys of one pattern of NULLs.
+struct PatternRun {
+  const bool *pattern;  // which keys are NULL
+  TupleDesc descriptor;
+  double nrows;
+  PlannedStmt *plan;
+};
 
-  Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
+}  // namespace
+
+struct KeyedRun {
+  MemoryContext context;  // of all this
+  const DeltaPlan *plan;
+  const KeySet *keys;
+  bool source_rows;  // else the query's own
+  int npatterns;
+  PatternRun *patterns;
+  int *pattern_of;  // each row of the key set
+};
+
+namespace {
+
+// Tells the patterns of NULLs in the key set apart.
+void FindPatterns(KeyedRun *run) {
+  const KeySet *const keys = run->keys;
+  const Size pattern_size = static_cast<Size>(keys->nkeys) * sizeof(bool);
+  run->pattern_of = static_cast<int *>(MemoryContextAllocHuge(
+      CurrentMemoryContext, static_cast<Size>(Max(keys->count, static_cast<int64>(1))) * sizeof(int)));
+  int capacity = 4;
+  run->patterns = static_cast<PatternRun *>(palloc(sizeof(PatternRun) * capacity));
+  for (int64 row = 0; row < keys->count; row++) {
+    const bool *const nulls = &keys->nulls[row * keys->nkeys];
+    int i = 0;
+    while (i < run->npatterns && memcmp(run->patterns[i].pattern, nulls, pattern_size) != 0) i++;
+    if (i == run->npatterns) {
+      if (run->npatterns == capacity) {
+        capacity *= 2;
+        run->patterns = static_cast<PatternRun *>(repalloc(run->patterns, sizeof(PatternRun) * capacity));
+      }
+      run->patterns[run->npatterns++] = {nulls, KeyDescriptor(run->plan, nulls), 0, nullptr};
+    }
+    run->pattern_of[row] = i;
+    run->patterns[i].nrows++;
+  }
+}
+
+KeyedRun *PlanRun(const Stream *stream, const KeySet *keys, Snapshot snapshot, bool source_rows) {
+  const MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "pg_stream keyed evaluation", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext saved = MemoryContextSwitchTo(context);
+  const DeltaPlan *const plan = stream->plan;
+  KeyedRun *const run = static_cast<KeyedRun *>(palloc0(sizeof(KeyedRun)));
+  run->context = context;
+  run->plan = plan;
+  run->keys = keys;
+  run->source_rows = source_rows;
+  if (keys->nkeys != plan->nkeys)
+    elog(ERROR, "a key set does not have the keys of its plan");
+  const Query *const whole = source_rows ? SourceRowsQuery(plan) : plan->flat;
+  if (plan->nkeys == 0) {
+    run->npatterns = 1;
+    run->patterns = static_cast<PatternRun *>(palloc0(sizeof(PatternRun)));
+    run->patterns->plan = PlanForRun(whole, snapshot);
+  } else {
+    FindPatterns(run);
+  }
+  for (int i = 0; i < run->npatterns && plan->nkeys > 0; i++) {
+    PatternRun *const pattern = &run->patterns[i];
+    Query *const query = CopyNode(whole);
+    RestrictToKeys(query, plan, pattern->pattern, pattern->descriptor, pattern->nrows);
+    pattern->plan = PlanForRun(query, snapshot);
+  }
+  MemoryContextSwitchTo(saved);
+  return run;
+}
+
+// The keys of one pattern as a named relation.
+QueryEnvironment *KeysEnvironment(const KeyedRun *run, int index, Tuplestorestate *store) {
+  const PatternRun *const pattern = &run->patterns[index];
+  const TupleDesc descriptor = pattern->descriptor;
+  const KeySet *const keys = run->keys;
   Datum *const values = static_cast<Datum *>(palloc(descriptor->natts * sizeof(Datum)));
   bool *const nulls = static_cast<bool *>(palloc0(descriptor->natts * sizeof(bool)));
   for (int64 row = 0; row < keys->count; row++) {
-    if (!mine[row])
+    if (run->pattern_of[row] != index)
       continue;
     int column = 0;
     for (int i = 0; i < keys->nkeys; i++)
-      if (!pattern[i])
+      if (!pattern->pattern[i])
         values[column++] = keys->values[row * keys->nkeys + i];
     tuplestore_putvalues(store, descriptor, values, nulls);
   }
-
   EphemeralNamedRelation const relation =
       static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
   relation->md.name = pstrdup(kKeysName);
   relation->md.tupdesc = descriptor;
   relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-  relation->md.enrtuples = nrows;
+  relation->md.enrtuples = pattern->nrows;
   relation->reldata = store;
   QueryEnvironment *const environment = create_queryEnv();
   register_ENR(environment, relation);
-  const uint64 count = RunQuery(query, snapshot, environment, visit, argument);
-  tuplestore_end(store);
-  return count;
+  return environment;
 }
 
-// Runs `whole` restricted to keys, pattern by pattern.
-uint64 RunForKeys(const Query *whole, const Stream *stream, const KeySet *keys, Snapshot snapshot, RowVisitor visit,
-                  void *argument) {
-  const DeltaPlan *const plan = stream->plan;
-  if (plan->nkeys == 0)
-    return RunQuery(whole, snapshot, nullptr, visit, argument);
-  if (keys->nkeys != plan->nkeys)
-    elog(ERROR, "a key set does not have the keys of its plan");
-
-  const Size row_flags = Max(keys->count, static_cast<int64>(1)) * sizeof(bool);
-  bool *const done = static_cast<bool *>(
-      MemoryContextAllocExtended(CurrentMemoryContext, row_flags, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
-  bool *const mine = static_cast<bool *>(MemoryContextAllocHuge(CurrentMemoryContext, row_flags));
+uint64 RunPatterns(KeyedRun *run, Snapshot snapshot, RowVisitor visit, void *argument) {
   uint64 count = 0;
-  for (int64 first = 0; first < keys->count; first++) {
-    if (done[first])
+  for (int i = 0; i < run->npatterns; i++) {
+    PatternRun *const pattern = &run->patterns[i];
+    if (pattern->descriptor == nullptr || pattern->descriptor->natts == 0) {
+      count += RunPlan(pattern->plan, snapshot, nullptr, visit, argument);
       continue;
-    const bool *const pattern = &keys->nulls[first * keys->nkeys];
-    double nrows = 0;
-    for (int64 row = 0; row < keys->count; row++) {
-      mine[row] = !done[row] && memcmp(pattern, &keys->nulls[row * keys->nkeys], keys->nkeys * sizeof(bool)) == 0;
-      if (!mine[row])
-        continue;
-      done[row] = true;
-      nrows++;
     }
-    count += RunPattern(whole, plan, keys, pattern, mine, nrows, snapshot, visit, argument);
+    Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
+    count += RunPlan(pattern->plan, snapshot, KeysEnvironment(run, i, store), visit, argument);
+    tuplestore_end(store);
   }
   return count;
 }
@@ -232,26 +287,9 @@ void MapSourceRow(TupleTableSlot *row, void *argument) {
   mapping->visit(slot, mapping->argument);
 }
 
-MemoryContext NewRunContext() {
-  return AllocSetContextCreate(CurrentMemoryContext, "pg_stream keyed evaluation", ALLOCSET_DEFAULT_SIZES);
-}
-
-}  // namespace
-
-uint64 RunKeyedQuery(const Stream *stream, const KeySet *keys, Snapshot snapshot, RowVisitor visit, void *argument) {
-  const MemoryContext work = NewRunContext();
-  const MemoryContext saved = MemoryContextSwitchTo(work);
-  const uint64 count = RunForKeys(stream->plan->query, stream, keys, snapshot, visit, argument);
-  MemoryContextSwitchTo(saved);
-  MemoryContextDelete(work);
-  return count;
-}
-
-uint64 RunKeyedSourceRows(const Stream *stream, const KeySet *keys, Snapshot snapshot, RowVisitor visit,
-                          void *argument) {
-  const DeltaPlan *const plan = stream->plan;
-  const MemoryContext work = NewRunContext();
-  const MemoryContext saved = MemoryContextSwitchTo(work);
+// Runs over source rows, each put into a slot of the source's own row type.
+uint64 RunSourceRows(KeyedRun *run, Snapshot snapshot, RowVisitor visit, void *argument) {
+  const DeltaPlan *const plan = run->plan;
   Relation source = table_open(plan->sources[0], AccessShareLock);
   SourceRowMapping mapping = {};
   mapping.slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(source)), &TTSOpsVirtual);
@@ -265,11 +303,41 @@ uint64 RunKeyedSourceRows(const Stream *stream, const KeySet *keys, Snapshot sna
     mapping.columns[ncolumns++] = static_cast<AttrNumber>(attnum);
   mapping.visit = visit;
   mapping.argument = argument;
-  const uint64 count = RunForKeys(SourceRowsQuery(plan), stream, keys, snapshot, MapSourceRow, &mapping);
+  const uint64 count = RunPatterns(run, snapshot, MapSourceRow, &mapping);
   ExecDropSingleTupleTableSlot(mapping.slot);
-  MemoryContextSwitchTo(saved);
-  MemoryContextDelete(work);
   return count;
+}
+
+}  // namespace
+
+KeyedRun *PlanKeyedQuery(const Stream *stream, const KeySet *keys, Snapshot snapshot) {
+  return PlanRun(stream, keys, snapshot, false);
+}
+
+KeyedRun *PlanKeyedSourceRows(const Stream *stream, const KeySet *keys, Snapshot snapshot) {
+  return PlanRun(stream, keys, snapshot, true);
+}
+
+double KeyedRunCost(const KeyedRun *run) {
+  double cost = 0;
+  for (int i = 0; i < run->npatterns; i++) {
+    const Plan *const plan = run->patterns[i].plan->planTree;
+    cost += plan->total_cost + plan->plan_rows * kRowCost * cpu_tuple_cost;
+  }
+  return cost;
+}
+
+uint64 RunKeyed(KeyedRun *run, Snapshot snapshot, RowVisitor visit, void *argument) {
+  const MemoryContext saved = MemoryContextSwitchTo(run->context);
+  const uint64 count =
+      run->source_rows ? RunSourceRows(run, snapshot, visit, argument) : RunPatterns(run, snapshot, visit, argument);
+  MemoryContextSwitchTo(saved);
+  MemoryContextDelete(run->context);
+  return count;
+}
+
+void ForgetKeyedRun(KeyedRun *run) {
+  MemoryContextDelete(run->context);
 }
 
 }  // namespace pgstream

@@ -276,7 +276,7 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
   CachedOverlay *cached = FindExact(stream->relid, snapshot, OwnTransactionId());
   if (cached != nullptr &&
       (cached->built->stream_generation != stream->generation || cached->built->storage != compat::StorageNumber(rel) ||
-       (must_visit && cached->built_in != transaction)))
+       (must_visit && cached->built_in != transaction) || (share_with_workers && !cached->built->as_new)))
     cached = nullptr;
   if (cached != nullptr && (!share_with_workers || cached->locked_in == transaction)) {
     cached->built->overlay.statistics.from_cache = true;
@@ -295,7 +295,9 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
   const bool reusable = cached != nullptr && cached->built->stream_generation == stream->generation &&
                         (!cached->built->extendable || LogReaches(cached->built->frontier, stream));
   if (!reusable) {
-    cached = must_visit ? nullptr : FindExtendable(rel, stream, snapshot);
+    // Workers build anew, and what they mask must be what we mask.
+    const bool alike = stream->plan->strategy == Strategy::Rows || !share_with_workers;
+    cached = must_visit || !alike ? nullptr : FindExtendable(rel, stream, snapshot);
     cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);
     NoteIdentity(cached, snapshot);
     cached->built_in = transaction;

@@ -19,6 +19,9 @@ struct OverlayStatistics {
   int64 masked;           // base rows superseded; -1 when all are
   int64 added;
   double build_ms;        // time of the last build or extension
+  int64 keys_evaluated;   // groups or keys that the last build or extension evaluated from their rows
+  double keyed_cost;      // of that, as the planner reckons; 0 when there was nothing to choose
+  double whole_cost;      // ... and of the whole query
   bool from_cache;        // this acquisition found it ready
   bool extended;          // ... or extended an earlier one
 };
@@ -29,6 +32,7 @@ struct Overlay {
   Strategy strategy;   // the one that answered: Recompute when a better one could not
   const char *reason;  // why that one; nullptr when it is the plan's own
   bool masks_all;      // recompute: no base row counts
+  bool must_merge;     // a parallel leader merges: no choice is left
   bool final;          // the delta gave back what it would need to be extended
   TidMask mask;
   Additions additions;

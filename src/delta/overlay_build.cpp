@@ -108,7 +108,7 @@ void Recompute(BuiltOverlay *built, const Stream *stream, Snapshot snapshot, boo
   const MemoryContext work =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream recompute", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(work);
-  RunQuery(stream->plan->query, snapshot, nullptr, AddRecomputedRow, &overlay->additions);
+  RunQuery(stream->plan->query, snapshot, AddRecomputedRow, &overlay->additions);
   MemoryContextSwitchTo(saved);
   MemoryContextDelete(work);
 }
@@ -154,6 +154,8 @@ const DeltaOperations *OperationsFor(Strategy strategy) {
       return &kRowsDelta;
     case Strategy::Groups:
       return &kGroupsDelta;
+    case Strategy::Keyed:
+      return &kKeyedDelta;
     case Strategy::Recompute:
     case Strategy::RecomputeAlways:
       break;
@@ -167,6 +169,8 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   const Stream *stream = visit->stream;
   instr_time start, end;
   INSTR_TIME_SET_CURRENT(start);
+  built->overlay.statistics.keys_evaluated = 0;
+  built->overlay.statistics.keyed_cost = built->overlay.statistics.whole_cost = 0;
   for (int i = 0; i < stream->nsources; ++i)
     ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
@@ -227,6 +231,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   built->stream_generation = stream->generation;
   built->storage = compat::StorageNumber(rel);
   built->operations = OperationsFor(stream->plan->strategy);
+  built->as_new = true;
   built->positions = static_cast<LogPosition **>(palloc0(sizeof(LogPosition *) * Max(stream->nsources, 1)));
   for (int i = 0; i < stream->nsources; ++i) built->positions[i] = NewLogPosition(context);
   built->frontier = ReadFrontier(overlay->relid, snapshot, context);
@@ -240,6 +245,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   EnterOwnerScope(stream, &scope);
   PendingVisit visit = StartVisit(built, rel, stream, for_fold);
   visit.decision = decision;
+  overlay->must_merge = decision == MergeDecision::Merge;
   const char *why_not = nullptr;
   if (decision == MergeDecision::Recompute)
     why_not = "the parallel leader recomputes";
@@ -284,6 +290,7 @@ void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snap
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   PendingVisit visit = StartVisit(built, rel, stream, false);
+  built->as_new = built->operations == nullptr || built->operations->extends_alike;
   visit.extending = true;
   visit.seen = built->view;
   visit.seen_own_xid = built->own_xid;

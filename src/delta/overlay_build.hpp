@@ -16,6 +16,7 @@ struct BuiltOverlay {
   Overlay overlay;
   bool merges;
   bool extendable;
+  bool as_new;     // masks what one built anew for its snapshot would mask
   bool momentary;  // of a snapshot amid a statement: what it sees still changes, so it is not found again
   uint64 stream_generation;
   Oid storage;            // of the base, whose TIDs the mask holds

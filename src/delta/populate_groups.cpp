@@ -41,8 +41,7 @@ struct Population {
 // The rows behind the groups: the defining query without its grouping, with keys and inputs as output. Sets sorted[i] for
 // the keys it is ordered by when `order` is set.
 Query *GroupRowQuery(const DeltaPlan *plan, bool order, bool *sorted, int *nsorted) {
-  Query *query = CopyNode(plan->query);
-  compat::FlattenGroupExpressions(query);
+  Query *query = CopyNode(plan->flat);
   query->targetList = GroupRowTargets(plan, true);
   const int varno = SingleFromEntry(query);
   if (varno != 1) ChangeVarNodes(reinterpret_cast<Node *>(query->targetList), 1, varno, 0);
@@ -144,7 +143,7 @@ bool Pass(Population *population, Snapshot snapshot, bool order) {
   if (order && population->nsorted == 0) population->limit = SIZE_MAX;
   population->overflowed = false;
   population->rows = 0;
-  RunQuery(query, snapshot, nullptr, TakeRow, population);
+  RunQuery(query, snapshot, TakeRow, population);
   if (population->overflowed) {
     MemoryContextReset(population->groups_context);
     ForgetGroups(population->table);
@@ -173,7 +172,7 @@ uint64 ComputeContent(Relation rel, const Stream *stream, Snapshot snapshot, Bas
     return ComputeGroups(rel, stream, snapshot, visit, argument);
   }
   PlainVisit plain = {visit, argument};
-  return RunQuery(stream->plan->query, snapshot, nullptr, VisitPlainRow, &plain);
+  return RunQuery(stream->plan->query, snapshot, VisitPlainRow, &plain);
 }
 
 uint64 ComputeGroups(Relation rel, const Stream *stream, Snapshot snapshot, BaseRowVisitor visit, void *argument) {

@@ -382,6 +382,6 @@ const char *FinishRows(Delta *base, Relation rel, Snapshot snapshot) {
 
 }  // namespace
 
-const DeltaOperations kRowsDelta = {BeginRows, ApplyRows, FinishRows};
+const DeltaOperations kRowsDelta = {BeginRows, ApplyRows, FinishRows, true};
 
 }  // namespace pgstream

@@ -24,6 +24,9 @@ struct DeltaOperations {
   // Brings the overlay's mask and additions up to what was applied, reading base and sources under snapshot. Returns
   // nullptr, or the reason why only recompute can answer. May be called again after more apply calls.
   const char *(*finish)(Delta *delta, Relation rel, Snapshot snapshot);
+  // An overlay that was extended masks the very base rows that one built anew does, as the participants of a parallel scan
+  // need it. Else a key that changed and changed back stays masked.
+  bool extends_alike;
 };
 
 // How much memory a delta may take before recomputing is the better answer: hash_mem for a read; for a fold, maintenance
@@ -32,13 +35,14 @@ Size DeltaMemoryLimit(bool for_fold);
 
 extern const DeltaOperations kRowsDelta;    // delta/rows.cpp
 extern const DeltaOperations kGroupsDelta;  // delta/groups.cpp
+extern const DeltaOperations kKeyedDelta;   // delta/keyed_rows.cpp
 
 // A row of the base as a populate or fold writes it. state: the hidden state (bytea) or a null pointer.
 using BaseRowVisitor = void (*)(TupleTableSlot *row, bytea *state, void *argument);
 
 // Computes the whole content of a stream table under snapshot, with hidden state where the strategy keeps one, visiting
 // each row once; runs as the caller (who is in the owner's scope). Memory is bounded by hash_mem.
-// Rows and recompute strategies run the query itself; delta/populate_groups.cpp aggregates on its own.
+// Other strategies than Groups run the query itself; delta/populate_groups.cpp aggregates on its own.
 uint64 ComputeContent(Relation rel, const Stream *stream, Snapshot snapshot, BaseRowVisitor visit, void *argument);
 uint64 ComputeGroups(Relation rel, const Stream *stream, Snapshot snapshot, BaseRowVisitor visit, void *argument);
 bool GroupsKeepState(const DeltaPlan *plan);  // no aggregate of the plan is Keyed

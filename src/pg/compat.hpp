@@ -166,6 +166,43 @@ inline void FlattenGroupExpressions(Query *query) {
 #endif
 }
 
+// 18: ReplaceVarsFromTargetList takes a result relation. Replaces the variables of one range table entry, in the level of
+// node, by the expressions of a target list.
+inline Node *ReplaceVars(Node *node, int varno, RangeTblEntry *entry, List *targets) {
+#if PG_VERSION_NUM >= 180000
+  return ReplaceVarsFromTargetList(node, varno, 0, entry, targets, 0, REPLACEVARS_REPORT_ERROR, 0, nullptr);
+#else
+  return ReplaceVarsFromTargetList(node, varno, 0, entry, targets, REPLACEVARS_REPORT_ERROR, 0, nullptr);
+#endif
+}
+
+// 16: permissions lie beside the range table. Appends the range table of `from`, which is given up, to that of `to`.
+inline void AppendRangeTable(Query *to, Query *from) {
+#if PG_VERSION_NUM >= 160000
+  CombineRangeTables(&to->rtable, &to->rteperminfos, from->rtable, from->rteperminfos);
+#else
+  to->rtable = list_concat(to->rtable, from->rtable);
+#endif
+}
+
+// The same: visits (relation, user, columns) of each permission to SELECT that this level of a query asks for.
+template <class Visitor>
+void VisitSelectPermissions(const Query *query, Visitor visit) {
+  ListCell *cell;
+#if PG_VERSION_NUM >= 160000
+  foreach (cell, query->rteperminfos) {
+    const RTEPermissionInfo *const info = lfirst_node(RTEPermissionInfo, cell);
+    if ((info->requiredPerms & ACL_SELECT) != 0) visit(info->relid, info->checkAsUser, info->selectedCols);
+  }
+#else
+  foreach (cell, query->rtable) {
+    const RangeTblEntry *const entry = lfirst_node(RangeTblEntry, cell);
+    if (entry->rtekind == RTE_RELATION && (entry->requiredPerms & ACL_SELECT) != 0)
+      visit(entry->relid, entry->checkAsUser, entry->selectedCols);
+  }
+#endif
+}
+
 // 18: index_beginscan gained instrumentation.
 inline IndexScanDesc BeginIndexScan(Relation heap, Relation index, Snapshot snapshot, int nkeys, int norderbys) {
 #if PG_VERSION_NUM >= 180000

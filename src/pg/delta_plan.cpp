@@ -1,55 +1,19 @@
 // Classifying a query: see delta_plan.hpp.
 //
-// Expressions of a plan can be given to ExecInitExpr as they are (arguments in order, collations as relabelings,
-// operators with their functions), but nothing is evaluated or inlined here: a plan is also made for readers, and a
-// constant call of the owner's function must not run as they. Who executes in the owner's scope may simplify further.
+// Expressions of a plan can be given to ExecInitExpr as they are, but nothing is evaluated or inlined here (see
+// group_key.hpp). Who executes in the owner's scope may simplify further.
 
 #include "pg/delta_plan.hpp"
 
 #include "pg/aggregate_maintenance.hpp"
+#include "pg/group_key.hpp"
+#include "pg/keyed_plan.hpp"
+#include "pg/query_shape.hpp"
 #include "pg/source_use.hpp"
 #include "pg/tree.hpp"
 
 namespace pgstream {
 namespace {
-
-// --- Making expressions executable -------------------------------------------------------------------------------
-
-Node *Executable(Node *node, void *context) {
-  if (node == nullptr)
-    return nullptr;
-  Node *const copy = compat::MutateExpression(node, Executable, context);
-  if (IsA(copy, FuncExpr)) {
-    FuncExpr *const call = reinterpret_cast<FuncExpr *>(copy);
-    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
-    if (!HeapTupleIsValid(tuple))
-      elog(ERROR, "cache lookup failed for function %u", call->funcid);
-    // Defaults that are added are trees as parsed, without named arguments of their own.
-    call->args = expand_function_arguments(call->args, false, call->funcresulttype, tuple);
-    ReleaseSysCache(tuple);
-  } else if (IsA(copy, CollateExpr)) {
-    const CollateExpr *const collate = reinterpret_cast<CollateExpr *>(copy);
-    Node *const argument = reinterpret_cast<Node *>(collate->arg);
-    return applyRelabelType(argument, exprType(argument), exprTypmod(argument), collate->collOid, COERCE_EXPLICIT_CAST,
-                            collate->location, true);
-  }
-  return copy;
-}
-
-template <class T>
-T *MakeExecutable(T *node) {
-  Node *const result = Executable(reinterpret_cast<Node *>(node), nullptr);
-  fix_opfuncids(result);
-  return reinterpret_cast<T *>(result);
-}
-
-List *MakeExecutable(List *nodes) {
-  List *result = NIL;
-  ListCell *cell;
-  foreach (cell, nodes)
-    result = lappend(result, MakeExecutable(static_cast<Node *>(lfirst(cell))));
-  return result;
-}
 
 // --- What neither rows nor groups cover --------------------------------------------------------------------------
 
@@ -82,45 +46,12 @@ const char *WhyNotOneTable(const Query *query) {
     return "it has a subquery in FROM";
   if (entry->rtekind != RTE_RELATION)
     return "it reads something other than a table";
-  if (entry->relkind == RELKIND_VIEW)
-    return "it reads a view";
   if (entry->relkind != RELKIND_RELATION && entry->relkind != RELKIND_PARTITIONED_TABLE)
     return "it reads something other than an ordinary table";
   return nullptr;
 }
 
 // --- Groups ------------------------------------------------------------------------------------------------------
-
-bool HasDeterministicCollation(Oid collation) {
-  return !OidIsValid(collation) || get_collation_isdeterministic(collation);
-}
-
-// Equality of the type's default btree operator class is equality of the bytes (up to TOAST). bpchar claims so within a
-// column of one length; without a length, trailing blanks differ.
-bool EqualityIsOfImage(Oid type, Oid equality_operator, Oid collation) {
-  const Oid base_type = getBaseType(type);
-  const TypeCacheEntry *const entry = lookup_type_cache(base_type, TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
-  if (base_type == BPCHAROID || !OidIsValid(entry->btree_opf))
-    return false;
-  if (!op_in_opfamily(equality_operator, entry->btree_opf))
-    return false;
-  const Oid function =
-      get_opfamily_proc(entry->btree_opf, entry->btree_opintype, entry->btree_opintype, BTEQUALIMAGE_PROC);
-  return OidIsValid(function) &&
-         DatumGetBool(OidFunctionCall1Coll(function, collation, ObjectIdGetDatum(entry->btree_opintype)));
-}
-
-// Whether pgstream.key_hash (delta/hash.hpp) gives equal hashes to what this operator calls equal. It hashes by the
-// type's default hash operator class, with a deterministic collation, or, where there is none, by the image.
-bool IsHashable(const GroupKey *key) {
-  if (!HasDeterministicCollation(key->collation))
-    return false;
-  const Oid type = getBaseType(exprType(reinterpret_cast<Node *>(key->expression)));
-  const TypeCacheEntry *const entry = lookup_type_cache(type, TYPECACHE_HASH_EXTENDED_PROC | TYPECACHE_HASH_OPFAMILY);
-  if (OidIsValid(entry->hash_extended_proc))
-    return OidIsValid(entry->hash_opf) && op_in_opfamily(key->equality_operator, entry->hash_opf);
-  return key->equal_image;
-}
 
 struct GroupBuilder {
   DeltaPlan *plan;
@@ -142,13 +73,7 @@ void AddKey(GroupBuilder *builder, Node *expression, Oid equality_operator) {
   const Size size = (plan->nkeys + 1) * sizeof(GroupKey);
   plan->keys = static_cast<GroupKey *>(plan->keys == nullptr ? palloc(size) : repalloc(plan->keys, size));
   builder->raw_keys = lappend(builder->raw_keys, expression);
-  GroupKey *const key = &plan->keys[plan->nkeys++];
-  key->expression = reinterpret_cast<Expr *>(MakeExecutable(expression));
-  key->equality_operator = equality_operator;
-  key->collation = exprCollation(expression);
-  key->output_column = 0;
-  key->equal_image = EqualityIsOfImage(exprType(expression), equality_operator, key->collation);
-  key->hashable = IsHashable(key);
+  plan->keys[plan->nkeys++] = DescribeKey(expression, equality_operator);
 }
 
 Var *GroupRowVar(int column, Node *expression) {
@@ -280,15 +205,10 @@ const char *PlanGroups(DeltaPlan *plan, const Query *query) {
 
   if (plan->always_one_row)
     return nullptr;
-  plan->index_columns = static_cast<AttrNumber *>(palloc(INDEX_MAX_KEYS * sizeof(AttrNumber)));
-  for (int i = 0; i < plan->nkeys; i++) {
-    const GroupKey *const key = &plan->keys[i];
-    if (key->output_column == 0)
+  for (int i = 0; i < plan->nkeys; i++)
+    if (plan->keys[i].output_column == 0)
       return "a group key is not in the output";
-    if (key->hashable && plan->nindex_columns < INDEX_MAX_KEYS)
-      plan->index_columns[plan->nindex_columns++] = key->output_column;
-  }
-  return plan->nindex_columns > 0 ? nullptr : "no group key can be hashed";
+  return ChooseIndexColumns(plan) ? nullptr : "no group key can be hashed";
 }
 
 // --- Rows --------------------------------------------------------------------------------------------------------
@@ -310,10 +230,9 @@ const char *PlanRows(DeltaPlan *plan, const Query *query) {
 }
 
 const char *PlanOneTable(DeltaPlan *plan) {
-  if (const char *const why = WhyNotOneTable(plan->query))
+  if (const char *const why = WhyNotOneTable(plan->flat))
     return why;
-  Query *const query = CopyNode(plan->query);
-  compat::FlattenGroupExpressions(query);
+  Query *const query = CopyNode(plan->flat);
   const int varno = SingleFromEntry(query);
   if (varno != 1)
     ChangeVarNodes(reinterpret_cast<Node *>(query), varno, 1, 0);
@@ -332,6 +251,12 @@ void ForgetOneTable(DeltaPlan *plan) {
   plan->aggregates = nullptr;
   plan->index_columns = nullptr;
   plan->always_one_row = false;
+}
+
+Query *Rewritten(const Query *query) {
+  Query *const copy = CopyNode(query);
+  AcquireRewriteLocks(copy, true, false);
+  return linitial_node(Query, QueryRewrite(copy));
 }
 
 // Why some change of a group is evaluated by key; nullptr when none is.
@@ -354,6 +279,8 @@ const char *StrategyName(Strategy strategy) {
       return "algebraic (rows)";
     case Strategy::Groups:
       return "algebraic (groups)";
+    case Strategy::Keyed:
+      return "keyed";
     case Strategy::Recompute:
       return "recompute";
     case Strategy::RecomputeAlways:
@@ -377,12 +304,21 @@ DeltaPlan *PlanDelta(Query *query) {
   plan->sources = use->sources;
   plan->columns = use->columns;
 
+  Query *const rewritten = Rewritten(plan->query);
+  plan->permissions = PermissionsNeeded(rewritten);
+  plan->flat = SimplifyShape(rewritten);
   plan->reason = PlanOneTable(plan);
-  if (plan->reason != nullptr) {
-    plan->strategy = Strategy::Recompute;
+  if (plan->reason == nullptr) {
+    if (plan->strategy == Strategy::Groups)
+      plan->reason = WhyKeyedGroups(plan);
+    return plan;
+  }
+  ForgetOneTable(plan);
+  const char *const why_no_key = PlanKeyed(plan);
+  plan->strategy = why_no_key == nullptr ? Strategy::Keyed : Strategy::Recompute;
+  if (why_no_key != nullptr) {
+    plan->reason = why_no_key;
     ForgetOneTable(plan);
-  } else if (plan->strategy == Strategy::Groups) {
-    plan->reason = WhyKeyedGroups(plan);
   }
   return plan;
 }

@@ -12,11 +12,12 @@ namespace pgstream {
 enum class Strategy {
   Rows,            // algebraic over one source: filter and project, bag semantics, rows keyed by their image
   Groups,          // algebraic by group over one source: aggregates, DISTINCT; keyed where an aggregate has no inverse
+  Keyed,           // the query restricted to the changed keys of one source: windows, DISTINCT ON, groups over groups
   Recompute,       // the whole query whenever something is pending
   RecomputeAlways  // the whole query on every read: no log can tell when its result changes
 };
 
-const char *StrategyName(Strategy strategy);  // "algebraic (rows)", "algebraic (groups)", "recompute", ...
+const char *StrategyName(Strategy strategy);  // "algebraic (rows)", "algebraic (groups)", "keyed", ...
 
 // A group key. Equality is the GROUP BY's own operator; the hash only finds candidates.
 struct GroupKey {
@@ -45,17 +46,19 @@ struct DeltaPlan {
   Strategy strategy;
   const char *reason;  // why not something better; nullptr for Rows, and for Groups whose aggregates are all invertible
   Query *query;        // the defining query as analysed (not rewritten), OLD and NEW of the rule removed
+  Query *flat;         // the same in the shape of query_shape.hpp; nullptr for RecomputeAlways
+  List *permissions;   // what running it asks for: NeededPermission * (query_shape.hpp); with flat
   int nsources;        // sources whose changes are captured
   Oid *sources;
   Bitmapset **columns;  // of each source: attribute numbers used (plain, positive)
   Dependence dependence;  // on what is not in the sources
 
-  // Rows and Groups: the one source's quals and expressions, all Vars with varno 1, no sublinks, nothing unsettled.
-  List *quals;  // implicit AND
+  // Rows, Groups and Keyed: the one source's quals and expressions, all Vars with varno 1, no sublinks, nothing unsettled.
+  List *quals;  // implicit AND; Keyed: of the innermost query, and perhaps not all: what fails them changes nothing
   // Rows: one expression per column of the stream table.
   List *outputs;
   // Groups: keys, aggregates; outputs and having are over a virtual row (key 1..nkeys, aggregate 1..naggregates) whose
-  // Vars have varno INNER_VAR.
+  // Vars have varno INNER_VAR. Keyed has keys alone, all shown in the output.
   int nkeys;
   GroupKey *keys;
   int naggregates;

@@ -56,7 +56,7 @@ bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
 
 }  // namespace
 
-const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Groups ? "key_hash" : "image_hash"; }
+const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Rows ? "image_hash" : "key_hash"; }
 
 Oid FindKeyIndex(Relation rel, const DeltaPlan *plan) {
   if (plan->nindex_columns == 0) return InvalidOid;

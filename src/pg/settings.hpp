@@ -7,6 +7,10 @@ namespace pgstream {
 // its hooks see every statement. Creating or reading a stream table without it is refused rather than half done.
 void RequirePreload();
 
+// pgstream.keyed_evaluation: how keyed re-evaluation or recompute is chosen where both can answer.
+enum class KeyedEvaluation { Auto, Always, Never };
+KeyedEvaluation KeyedEvaluationSetting();
+
 void InitSettings(bool preloaded);
 // Refuses any other setting of our prefix. To be called when all of ours are defined: the server drops what it does not
 // know by then, settings of the configuration file among them.

@@ -10,9 +10,9 @@
 #include "delta/overlay_build.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
-#include "pg/raw_scan.hpp"
 #include "pg/rebuild.hpp"
 #include "refresh/base_writer.hpp"
+#include "refresh/rebuild.hpp"
 
 extern "C" {
 #include "catalog/pg_inherits.h"
@@ -22,19 +22,17 @@ namespace pgstream {
 
 namespace {
 
-void WriteContentRow(TupleTableSlot *slot, bytea *state, void *argument) {
-  slot_getallattrs(slot);
-  InsertBaseRow(static_cast<BaseWriter *>(argument), slot->tts_values, slot->tts_isnull, state);
+// No read ever looks at the base of a query that is run every time.
+bool BaseIsUnused(const Stream *stream) {
+  return stream->mode == RefreshMode::Differential && stream->plan->strategy == Strategy::RecomputeAlways;
 }
 
-// Deletes every base row visible under snapshot.
-void DeleteBase(BaseWriter *writer, Snapshot snapshot) {
-  if (RelationGetNumberOfBlocks(writer->rel) == 0) return;
-  TableScanDesc scan = BeginRawScan(writer->rel, snapshot);
-  TupleTableSlot *slot = table_slot_create(writer->rel, nullptr);
-  while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) DeleteBaseRow(writer, &slot->tts_tid);
-  ExecDropSingleTupleTableSlot(slot);
-  table_endscan(scan);
+void Rebuild(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
+  if (BaseIsUnused(stream)) {
+    CheckMayRun(stream);
+    return;
+  }
+  RebuildBase(rel, stream, snapshot, writer);
 }
 
 // True when log and snapshot fit together from here on: the snapshot sees every transaction that attached a capture.
@@ -46,23 +44,6 @@ bool SnapshotSeesCapture(const Stream *stream, Snapshot snapshot, bool own_captu
     if (own != 0 && captured_by == own ? !own_capture_is_seen : !Sees(view, captured_by)) return false;
   }
   return true;
-}
-
-// No read ever looks at the base of a query that is run every time.
-bool BaseIsUnused(const Stream *stream) {
-  return stream->mode == RefreshMode::Differential && stream->plan->strategy == Strategy::RecomputeAlways;
-}
-
-void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
-  if (BaseIsUnused(stream)) {
-    CheckMayRun(stream);
-    return;
-  }
-  OwnerScope scope;
-  EnterOwnerScope(stream, &scope);
-  DeleteBase(writer, snapshot);
-  ComputeContent(rel, stream, snapshot, WriteContentRow, writer);
-  LeaveOwnerScope(&scope);
 }
 
 // True when a unique index of the user's is not on group keys alone, which stay with their row: values that rows exchange
@@ -291,7 +272,7 @@ FoldResult RefreshStream(Oid relid) {
     BaseWriter *writer = BeginBaseWrite(rel);
     const bool full = rebuild || built->overlay.masks_all;
     if (full)
-      RebuildBase(rel, stream, snapshot, writer);
+      Rebuild(rel, stream, snapshot, writer);
     else
       ApplyOverlay(&built->overlay, rel, stream, writer);
     result.action = full ? "FULL" : "DIFFERENTIAL";
@@ -319,7 +300,7 @@ bool PopulateStream(Oid relid, int64 *rows) {
   if (can) {
     PushActiveSnapshot(snapshot);
     BaseWriter *writer = BeginBaseWrite(rel);
-    RebuildBase(rel, stream, snapshot, writer);
+    Rebuild(rel, stream, snapshot, writer);
     *rows = writer->inserted;
     EndBaseWrite(writer);
     const FrontierRow *latest = LatestFrontier(relid);

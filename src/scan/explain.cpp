@@ -21,12 +21,18 @@ void ExplainStrategy(Strategy strategy, const char *reason, ExplainState *es) {
 
 void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, ExplainState *es) {
   ExplainPropertyInteger("Pending Changes", nullptr, statistics->pending_changes, es);
-  if (masks_all || statistics->masked < 0) {
+  if (masks_all) {
     ExplainPropertyText("Rows Masked", "all", es);
   } else {
     ExplainPropertyInteger("Rows Masked", nullptr, statistics->masked, es);
   }
   ExplainPropertyInteger("Rows Added", nullptr, statistics->added, es);
+  if (statistics->keys_evaluated > 0 && !masks_all)
+    ExplainPropertyInteger("Keys Evaluated", nullptr, statistics->keys_evaluated, es);
+  if (statistics->keyed_cost > 0 && es->costs) {
+    ExplainPropertyFloat("Keyed Cost", nullptr, statistics->keyed_cost, 2, es);
+    ExplainPropertyFloat("Recompute Cost", nullptr, statistics->whole_cost, 2, es);
+  }
 }
 
 void ExplainStream(Oid relid, ExplainState *es) {
@@ -52,7 +58,7 @@ void ExplainStream(Oid relid, ExplainState *es) {
     if (report != nullptr) ExplainPropertyInteger("Pending Changes", nullptr, 0, es);
   } else {
     ExplainStrategy(report->strategy, report->reason, es);
-    ExplainStatistics(&report->statistics, false, es);
+    ExplainStatistics(&report->statistics, report->statistics.masked < 0, es);
     if (es->timing) ExplainPropertyFloat("Delta Time", "ms", report->statistics.build_ms, 3, es);
   }
   if (report != nullptr && es->timing) ExplainPropertyFloat("Frontier Age", "ms", report->frontier_age_ms, 3, es);

@@ -1,0 +1,56 @@
+// What the files of the groups strategy share: see groups.cpp for the strategy itself.
+#pragma once
+
+#include "delta/base_lookup.hpp"
+#include "delta/group_output.hpp"
+#include "delta/group_table.hpp"
+#include "delta/source_delta.hpp"
+#include "delta/strategy.hpp"
+
+namespace pgstream {
+
+// What a Delta is to this strategy.
+struct GroupsDelta {
+  Overlay *overlay;
+  const Stream *stream;
+  const DeltaPlan *plan;
+  bool for_fold;
+  bool keeps_state;      // else every touched group is evaluated by the query
+  bool keys_are_images;  // equal keys are the same bytes
+  uint64 insert_only;    // aggregates for which opposite changes are looked for
+  const char *failure;
+  Size memory_limit;
+
+  MemoryContext context;  // of everything here
+  MemoryContext groups;   // groups and their states
+  MemoryContext changes;  // pending ones, reset by finish
+  SourceDelta *source;
+  GroupRowReader *reader;
+  GroupTable *table;
+  AggregateSet *aggregates;  // nullptr without states
+  GroupWriter *writer;
+  Group *touched;
+  BaseLookup *lookup;  // while finishing
+  int64 unknown;       // touched groups that were not looked up yet
+
+  // Of the pass that is running: the part of the groups it takes, and where it ran out of memory.
+  uint32 part, parts;
+  int64 changes_seen, changes_taken;
+  bool overflowed;
+};
+
+// group_lookup.cpp: finds the base rows of all touched groups that were not looked up yet, and in them the states to start
+// from. Sets delta->overflowed when they do not fit.
+void LookUpGroups(GroupsDelta *delta);
+
+// True when groups and changes take more memory than they may.
+bool GroupsOverflow(const GroupsDelta *delta);
+
+// group_keyed.cpp: puts a Running group's row into the overlay. Returns why it cannot.
+const char *PutGroup(GroupsDelta *delta, Group *group);
+
+// Evaluates Stateless groups (list of Group *) by key and puts them into the overlay. Returns why only recompute can
+// answer.
+const char *PutKeyedGroups(GroupsDelta *delta, const List *groups, Snapshot snapshot);
+
+}  // namespace pgstream
