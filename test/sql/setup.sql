@@ -18,3 +18,58 @@ BEGIN
                          (SELECT count(*) FROM (SELECT r FROM st EXCEPT ALL SELECT r FROM q) x)', stream, q)
   INTO missing, surplus;
 END $$;
+-- Every stream table of a schema, live, as text and in one statement, against its query; how the reads were answered, and how
+-- many keys they evaluated.
+CREATE FUNCTION verify_streams(schema name, OUT streams bigint, OUT exact bigint, OUT answered text, OUT keys bigint,
+                               OUT wrong text) LANGUAGE plpgsql AS $$
+DECLARE
+  name text;
+  line text;
+  summary boolean;
+  missing bigint;
+  surplus bigint;
+  uses text[] := '{}';
+BEGIN
+  streams := 0;
+  exact := 0;
+  keys := 0;
+  FOR name IN SELECT relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+              WHERE amname = 'pgstream' AND relnamespace = schema::text::regnamespace ORDER BY relname COLLATE "C" LOOP
+    streams := streams + 1;
+    SELECT d.missing, d.surplus INTO missing, surplus FROM differences(format('%I.%I', schema, name)::regclass) d;
+    summary := false;
+    FOR line IN EXECUTE format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM %I.%I', schema, name) LOOP
+      summary := summary OR line ~ '^Stream Table: ';
+      CONTINUE WHEN NOT summary;
+      IF line ~ 'Strategy: ' THEN uses := uses || regexp_replace(line, '^.*: ', ''); END IF;
+      IF line ~ 'Keys Evaluated: ' THEN keys := keys + regexp_replace(line, '^.*: ', '')::bigint; END IF;
+    END LOOP;
+    IF missing = 0 AND surplus = 0 THEN
+      exact := exact + 1;
+    ELSE
+      wrong := concat_ws(', ', wrong, format('%s (%s missing, %s surplus)', name, missing, surplus));
+    END IF;
+  END LOOP;
+  SELECT string_agg(format('%s %s', n, use), ', ' ORDER BY use) INTO answered
+    FROM (SELECT use, count(*) AS n FROM unnest(uses) use GROUP BY use) counted;
+END $$;
+CREATE FUNCTION refresh_streams(schema name) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  name text;
+  done bigint := 0;
+BEGIN
+  FOR name IN SELECT relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+              WHERE amname = 'pgstream' AND relnamespace = schema::text::regnamespace ORDER BY relname COLLATE "C" LOOP
+    PERFORM pgstream.refresh_stream_table(format('%I.%I', schema, name));
+    done := done + 1;
+  END LOOP;
+  RETURN done;
+END $$;
+-- What explain_st says of each.
+CREATE FUNCTION explain_streams(schema name, properties text[], OUT name text, OUT property text, OUT value text)
+  RETURNS SETOF record LANGUAGE sql AS $$
+  SELECT c.relname, e.property, e.value
+    FROM pg_class c JOIN pg_am a ON a.oid = c.relam, pgstream.explain_st(format('%I.%I', schema, c.relname)) e
+    WHERE amname = 'pgstream' AND relnamespace = schema::text::regnamespace AND e.property = ANY (properties)
+    ORDER BY c.relname COLLATE "C", array_position(properties, e.property)
+$$;
