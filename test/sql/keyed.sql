@@ -6,7 +6,7 @@ CREATE SCHEMA keyed;
 SET search_path = keyed, public;
 CREATE TABLE o (id int PRIMARY KEY, k int, g text, v numeric, tags text[], n int);
 CREATE INDEX ON o (k);
-INSERT INTO o SELECT x, CASE WHEN x % 20 <> 0 THEN x % 25 END, 'g' || x % 4, x * 0.25, ARRAY['a', 'b', 't' || x % 3][1:x % 4], x % 5
+INSERT INTO o SELECT x, CASE WHEN x % 20 <> 0 THEN x % 25 END, 'g' || x % 4, x * 0.25, (ARRAY['a', 'b', 't' || x % 3])[1:x % 4], x % 5
   FROM generate_series(1, 500) x;
 CREATE VIEW plain AS SELECT id AS num, k + 1 AS k1, v, n FROM o WHERE v > 2;
 CREATE VIEW narrow WITH (security_barrier) AS SELECT * FROM plain WHERE n <> 3;
