@@ -8,7 +8,8 @@ import keyed_queries
 from sources import MAYBE, NEVER
 from values import SHARED
 
-ROWS, GROUPS, RECOMPUTE, ALWAYS = 'algebraic (rows)', 'algebraic (groups)', 'recompute', 'recompute on every read'
+ROWS, GROUPS, KEYED = 'algebraic (rows)', 'algebraic (groups)', 'keyed'
+RECOMPUTE, ALWAYS = 'recompute', 'recompute on every read'
 
 
 class Output:
@@ -247,9 +248,11 @@ def groups_query(rng, src):
                                                ', '.join('(%s)' % k.expr for k in keys))
     if rng.random() < 0.3:
         sql += ' HAVING ' + having(rng, src)
-    # A group is found by its key's columns: one that shows nowhere cannot be.
+    # A group is found by its key's columns. Where some do not show, those that do restrict the query; if none does, or none
+    # can be hashed, nothing does.
     hidden = [k for k in keys if k.expr not in [o.expr for o in outputs]]
-    return Query(sql, RECOMPUTE if hidden else GROUPS, outputs, [src])
+    seen = [k for k in keys if k not in hidden]
+    return Query(sql, GROUPS if not hidden else (KEYED, RECOMPUTE) if seen else RECOMPUTE, outputs, [src])
 
 
 # --- queries that are recomputed -------------------------------------------------------------------------------------
@@ -300,10 +303,10 @@ def recompute_query(rng, sources):
         text = 'FROM generate_series(0, 4) n'
     elif choice == 11:
         outputs, both = [Output('DISTINCT id %% %d' % 6, index=True), Output('count(*)')], [a]
-        text = 'FROM %s GROUP BY id %% 3, id %% 6' % a.name
+        return Query('SELECT %s FROM %s GROUP BY id %% 3, id %% 6' % (name_outputs(outputs), a.name), KEYED, outputs, both)
     elif choice == 12:
         outputs, both = [of(s1, s1.name), Output('id')], [a]
-        text = 'FROM %s_v' % a.stem
+        return Query('SELECT %s FROM %s_v' % (name_outputs(outputs), a.stem), ROWS, outputs, both)
     elif choice == 13:
         outputs, both = [Output('v.id %% %d' % 4), Output('count(*)'), Output('count(b.id)')], [a, b]
         text = 'FROM %s_v v LEFT JOIN %s b ON v.id = b.id GROUP BY 1' % (a.stem, b.name)
