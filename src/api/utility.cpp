@@ -104,7 +104,10 @@ void CheckStatement(Node *statement, Afterwards *after) {
       if (!OidIsValid(StreamNamed(rule->relation))) break;
       if (strcmp(rule->rulename, kDefinitionRule) == 0)
         Refuse("cannot replace the rule that defines a stream table", "Change its query with pgstream.alter_stream_table().");
-      Refuse("stream tables cannot have further rules", "Their content follows from their query: change its sources.");
+      // It would stand beside the definition, or turn the table into a view. Rules for what is refused anyway are harmless.
+      if (rule->event == CMD_INSERT || rule->event == CMD_SELECT)
+        Refuse("stream tables cannot have further rules for INSERT or SELECT",
+               "Their content follows from their query: change its sources.");
       break;
     }
     case T_RenameStmt: {
