@@ -73,6 +73,13 @@ def strategy_used(session, table):
         raise Failure('%s is read otherwise than by %s\n  query: %s\n%s' % (table.name, table.strategy, table.query.sql, text))
 
 
+def remove_capture(session, source):
+    """Capture whose removal was put off, because autovacuum say held a lock, goes with the next stream table dropped."""
+    if session.value("SELECT count(*) FROM pgstream.pgs_log WHERE source_relid = '%s'::regclass" % source.name):
+        session.run('CREATE TABLE %s.last_one USING pgstream AS SELECT id FROM %s' % (source.schema, source.name))
+        session.run('DROP TABLE %s.last_one' % source.schema)
+
+
 def nothing_left(session, schema, sources, relids):
     """After every stream table is dropped: no catalog row, no trigger, no log."""
     ids = ', '.join(str(r) for r in relids) or '0'

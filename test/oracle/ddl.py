@@ -38,6 +38,7 @@ def of_source(sc):
     if source.deferred and sc.transaction is not None:
         return  # pending trigger events
     sc.touched = {source}
+    source.changed = True
     found = options(sc, source)
     rng.choices([f[0] for f in found], [f[1] for f in found])[0](sc, source)
     if sc.transaction is not None:
@@ -86,7 +87,6 @@ def disable_triggers(sc, source):
         writes.insert(sc, s, source, 2)
     sc.check('while triggers are disabled')
     s.run('ALTER TABLE %s ENABLE TRIGGER ALL' % source.name)
-    source.uncaptured = True
     if source.triggers or source.watched:
         sc.touched = None
 
@@ -187,6 +187,7 @@ def new_leaf(sc, source):
     rng, s = sc.rng, sc.first
     if source.method != 'RANGE' or source.foreign:
         return
+    sc.next_id = max(sc.next_id, 61)  # past the fixed ranges
     low = writes.take_ids(sc, 20)[0]
     part = Part('%s_n%d' % (source.stem, low), source.name, 'FOR VALUES FROM (%d) TO (%d)' % (low, low + 20), True, low, low + 20)
     if rng.random() < 0.5:

@@ -5,7 +5,7 @@ tie under LIMIT, no float sum of inexact values. Refuses: volatile functions and
 """
 
 import keyed_queries
-from sources import MAYBE, NEVER
+from sources import NEVER
 from values import SHARED
 
 ROWS, GROUPS, KEYED = 'algebraic (rows)', 'algebraic (groups)', 'keyed'
@@ -351,6 +351,4 @@ def random_query(rng, sources, kinds=(0.28, 0.74, 0.88)):
         query = recompute_query(rng, sources)
     if any(s.capture == NEVER for s in query.sources):
         query.strategies = (ALWAYS,)
-    elif any(s.capture == MAYBE for s in query.sources):
-        query.strategies += (RECOMPUTE, ALWAYS)
     return query

@@ -9,7 +9,7 @@ from session import Failure
 
 HASHED = ('smallint', 'integer', 'bigint', 'numeric', 'text', 'boolean', 'date', 'uuid')
 BLOCK_RANGES = ('smallint', 'integer', 'bigint', 'numeric', 'text', 'date', 'uuid')
-INVERTED = ('integer[]', 'text[]', 'jsonb', 'bigint[]')
+INVERTED = ('integer[]', 'jsonb', 'bigint[]')
 
 ROWS = "SELECT string_agg(t::text, '|' ORDER BY t::text COLLATE \"C\") FROM (SELECT * FROM {r} WHERE %s) t"
 

@@ -16,10 +16,11 @@ import steps
 import values
 from session import Failure, History, Session
 from sources import Source
+from standby import Standby
 
 
 SETTINGS = ("SET statement_timeout = '120s'; SET lock_timeout = '20s'; SET client_min_messages = 'warning'; "
-            "SET search_path = 'public'; SET timezone = 'UTC'; SET lc_monetary = 'C'; SET jit = off")
+            "SET search_path = 'public'; SET timezone = 'UTC'; SET lc_monetary = 'C'; SET jit = off; SET pgstream.attach_timeout = '200ms'")
 
 
 class StreamTable:
@@ -102,6 +103,7 @@ class Scenario:
     def run(self):
         rng = self.rng
         self.first = self.session('s1')
+        self.standby = Standby(self) if self.options.standby_port else None
         s = self.first
         try:
             s.run('CREATE SCHEMA %s' % self.schema)
@@ -147,7 +149,7 @@ class Scenario:
                 'CONSTRAINT ' if level == 'DEFERRED' else '', name, when, event, source.name,
                 'DEFERRABLE INITIALLY DEFERRED ' if level == 'DEFERRED' else '', level.replace('DEFERRED', 'ROW'), condition,
                 self.schema))
-            source.deferred = level == 'DEFERRED'
+            source.deferred |= level == 'DEFERRED'
 
     def make_sources(self):
         rng = self.rng
@@ -165,8 +167,10 @@ class Scenario:
             action = rng.choice(['CASCADE', 'CASCADE', 'SET NULL', 'SET DEFAULT']) if not b.key else 'CASCADE'
             if b.part_column is None and b.shape == 'partitioned':
                 action = 'CASCADE'  # a NULL has no place in a range or a remainder
+            deferred = rng.choice(['', '', ' DEFERRABLE INITIALLY DEFERRED'])
             self.first.run('ALTER TABLE %s ADD FOREIGN KEY (id) REFERENCES %s ON DELETE %s ON UPDATE %s%s' % (
-                b.name, a.name, action, action, rng.choice(['', '', ' DEFERRABLE INITIALLY DEFERRED'])))
+                b.name, a.name, action, action, deferred))
+            a.deferred = b.deferred = deferred != ''
             b.foreign = a
         for source in self.sources:
             if rng.random() < 0.3:
@@ -231,6 +235,8 @@ class Scenario:
             checks.compare(self.first, table, when, anew=rng.random() < 0.2)
             if rng.random() < 0.15:
                 reads.read_otherwise(rng, self.first, table, self.prepared_gid is None)
+        if self.standby is not None and self.transaction is None and rng.random() < 0.25:
+            self.standby.look(when)
         if self.second is not None and (self.second.in_transaction() or rng.random() < 0.1):
             for table in [] if self.transaction is not None and self.transaction.exclusive else self.committed():
                 if rng.random() < 0.6:
@@ -265,6 +271,8 @@ class Scenario:
         else:
             for table in self.tables[::-1]:
                 s.run(rng.choice(['DROP TABLE %s', "SELECT pgstream.drop_stream_table('%s')"]) % table.name)
+            for source in self.sources:
+                checks.remove_capture(s, source)
             checks.nothing_left(s, self.schema, [x.name for x in self.sources], self.relids)
         s.run('DROP SCHEMA %s CASCADE' % self.schema)
         if s.value("SELECT count(*) FROM pg_class c LEFT JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'e' "

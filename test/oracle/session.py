@@ -32,15 +32,16 @@ class Connections:
     """The connections of one worker process, kept over several seeds: a new backend knows no catalog yet and costs as
     much as a seed, and one that has served other stream tables has caches that must not mislead it."""
 
-    def __init__(self, dsn, seeds):
-        self.dsn = dsn
+    def __init__(self, dsn, seeds, standby_dsn=None):
+        self.dsn, self.standby_dsn = dsn, standby_dsn
         self.limit = seeds
         self.kept = {}    # name -> connection
         self.served = []  # the seeds before this one
 
     def take(self, name):
         if name not in self.kept:
-            self.kept[name] = connection = psycopg2.connect(self.dsn + " application_name='oracle %s'" % name)
+            dsn = self.standby_dsn if name == 'standby' else self.dsn
+            self.kept[name] = connection = psycopg2.connect(dsn + " application_name='oracle %s'" % name)
             connection.autocommit = True
         return self.kept[name]
 
@@ -50,7 +51,8 @@ class Connections:
         if passed and len(self.served) < self.limit:
             try:
                 for connection in self.kept.values():
-                    connection.rollback()
+                    if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+                        connection.cursor().execute('ROLLBACK')
                     connection.cursor().execute('DISCARD ALL')
                     del connection.notices[:]
                 return

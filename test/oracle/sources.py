@@ -14,7 +14,7 @@ LETTERS = 'cdef'  # column names tell their source, so that a renamed column can
 # A partition: its bound as SQL; low and high where it takes ids of a range that nothing else uses.
 Part = namedtuple('Part', 'name parent bound leaf low high')
 
-CAPTURED, MAYBE, NEVER = 'captured', 'maybe', 'never'
+CAPTURED, NEVER = 'captured', 'never'
 
 
 class Source:
@@ -42,7 +42,7 @@ class Source:
         self.watched = rng.random() < 0.15  # triggers of its own read the stream tables while a statement runs
         self.renames = rng.random() < 0.15  # is renamed, and its columns; such a source has no view
         self.deferred = False               # has a deferred trigger: its events keep DDL out for the transaction
-        self.uncaptured = False             # its capture was switched off and on by hand: exact, the strategy may be any
+        self.changed = False                # by DDL: a refresh may have to put its capture in order
         self.foreign = None                 # the source its ids refer to
         self.parts = []
         self.part_column = None             # of a table partitioned by list
@@ -51,7 +51,7 @@ class Source:
 
     @property
     def capture(self):
-        return {'plain': CAPTURED, 'unlogged': NEVER}.get(self.shape, MAYBE)
+        return NEVER if self.shape == 'unlogged' else CAPTURED
 
     def plain_columns(self):
         return [c for c in self.columns if not c.generated]

@@ -163,7 +163,7 @@ def fold_in_block(sc, source):
     table = rng.choice(sc.tables)
     sc.first.run("DO $do$ BEGIN\n  UPDATE %s SET %s WHERE id %% 4 = 1;\n  BEGIN\n    DELETE FROM %s WHERE id %% 5 = 2;\n"
                  "    PERFORM pgstream.refresh_stream_table('%s');\n    UPDATE %s SET %s WHERE id %% 3 = 1;\n"
-                 "    %s\n  EXCEPTION WHEN division_by_zero OR serialization_failure THEN NULL;\n  END;\n"
+                 "    %s\n  EXCEPTION WHEN division_by_zero OR serialization_failure OR lock_not_available THEN NULL;\n  END;\n"
                  "  DELETE FROM %s WHERE id %% 11 = 3;\nEND $do$" % (
                      source.name, assignments(rng, source), source.name, table.name, source.name,
                      assignments(rng, source), rng.choice(['RAISE division_by_zero;', 'NULL;']), source.name))
@@ -314,7 +314,7 @@ def possible(sc, source, may_truncate):
             options += [(upsert, 2)]
         if rng.random() < 0.03:
             options += [(lambda sc, source: sc.many(source), 1)]
-    if may_truncate and rng.random() < 0.25:
+    if may_truncate and not (sc.transaction is not None and any(s.deferred for s in sc.sources)) and rng.random() < 0.25:
         options += [(truncate, 1)]
     if sc.tables:
         options += [(fold_in_block, 1)]
@@ -333,6 +333,7 @@ def write(sc, may_truncate=True):
     kind(sc, source)
     if kind is fold_in_block and sc.transaction is not None:
         sc.transaction.folded = True
+        sc.transaction.exclusive |= any(s.changed for s in sc.sources)
     if kind is not truncate:
         sc.touched = {s for s in sc.sources if s is source or s.foreign is source}
     return kind
