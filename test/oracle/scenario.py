@@ -273,7 +273,8 @@ class Scenario:
                 s.run(rng.choice(['DROP TABLE %s', "SELECT pgstream.drop_stream_table('%s')"]) % table.name)
             for source in self.sources:
                 checks.remove_capture(s, source)
-            checks.nothing_left(s, self.schema, [x.name for x in self.sources], self.relids)
+            # What became unlogged under an open writer keeps its idle capture: no stream table over it has any to drop.
+            checks.nothing_left(s, self.schema, [x.name for x in self.sources if x.shape != 'unlogged'], self.relids)
         s.run('DROP SCHEMA %s CASCADE' % self.schema)
         if s.value("SELECT count(*) FROM pg_class c LEFT JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'e' "
                    "WHERE relnamespace = 'pgstream'::regnamespace AND relkind = 'r' AND relname LIKE 'log\\_%' AND "

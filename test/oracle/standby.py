@@ -37,7 +37,7 @@ class Standby:
         rng, s = self.sc.rng, self.session
         if self.contents is not None:
             return self.look_again()
-        position = self.sc.first.value('SELECT pg_current_wal_insert_lsn()')
+        position = self.sc.first.value('SELECT pg_current_wal_flush_lsn()')
         for attempt in range(3000):
             if s.value("SELECT pg_last_wal_replay_lsn() >= '%s'" % position):
                 break
