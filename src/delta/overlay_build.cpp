@@ -8,6 +8,7 @@
 #include "pg/rebuild.hpp"
 
 extern "C" {
+#include "catalog/pg_inherits.h"
 #include "executor/nodeHash.h"
 #include "portability/instr_time.h"
 }
@@ -121,11 +122,28 @@ bool SeesMidStatement(const Stream *stream, Snapshot snapshot) {
   return false;
 }
 
+// True when a table has another definition or storage than at the time of the snapshot, or one of this transaction's making. A
+// rewritten table looks empty to an older snapshot, and to the transaction that rewrote it shows rows its snapshot does not
+// see; neither is in the log. Any change of its pg_class row counts.
+bool ChangedBeyondSnapshot(Oid table, Snapshot snapshot, bool only_here) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+  if (!HeapTupleIsValid(tuple)) return true;
+  const TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+  ReleaseSysCache(tuple);
+  if (!TransactionIdIsNormal(xmin)) return false;
+  if (!TransactionIdIsCurrentTransactionId(xmin)) return !only_here && XidInMVCCSnapshot(xmin, snapshot);
+  Relation rel = table_open(table, NoLock);
+  const bool created_here = rel->rd_createSubid != InvalidSubTransactionId;
+  table_close(rel, NoLock);
+  return !created_here;
+}
+
 // Why base and log cannot answer together, whatever is pending; nullptr when they can.
 const char *WhyNotMergeable(const BuiltOverlay *built, const Stream *stream, Snapshot snapshot) {
   if (SeesMidStatement(stream, snapshot)) return "a statement on a source was running";
   if (stream->plan->strategy == Strategy::RecomputeAlways) return stream->plan->reason;
   if (!stream->enrolled) return "the stream table came from a dump and awaits its first refresh";
+  if (SourcesChangedBeyondSnapshot(stream, snapshot, true)) return "this transaction has altered a source";
   if (built->frontier == nullptr) return "the stream table is not populated";
   if (built->frontier->version != stream->version) return "the stream table must be rebuilt by its next refresh";
   if (!LogReaches(built->frontier, stream))
@@ -270,6 +288,16 @@ bool LogReaches(const FrontierRow *frontier, const Stream *stream) {
   for (int i = 0; i < stream->nsources; ++i)
     if (frontier->fold_number < stream->sources[i].log_start) return false;
   return true;
+}
+
+bool SourcesChangedBeyondSnapshot(const Stream *stream, Snapshot snapshot, bool only_here) {
+  if (!IsolationUsesXactSnapshot() || (only_here && OwnTransactionId() == 0)) return false;
+  for (int i = 0; i < stream->nsources; ++i) {
+    ListCell *cell;
+    foreach (cell, find_all_inheritors(stream->sources[i].relid, AccessShareLock, nullptr))
+      if (ChangedBeyondSnapshot(lfirst_oid(cell), snapshot, only_here)) return true;
+  }
+  return false;
 }
 
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {

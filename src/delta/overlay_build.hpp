@@ -33,6 +33,11 @@ struct BuiltOverlay {
 // decision other than Own the overlay merges or recomputes as told; XX000 when the strategy cannot merge after all.
 BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold, MergeDecision decision);
 
+// True when a transaction snapshot cannot tell what the sources held at its time: one of them, or a member of its tree, was
+// changed or rewritten since (only_here: by this very transaction). A query under the snapshot and the log then say different
+// things.
+bool SourcesChangedBeyondSnapshot(const Stream *stream, Snapshot snapshot, bool only_here);
+
 // True when the overlay of an earlier snapshot can be brought up to snapshot instead of built anew.
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);
 

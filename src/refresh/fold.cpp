@@ -158,33 +158,6 @@ bool NeedsRebuild(const Stream *stream, const FrontierRow *frontier) {
          !LogReaches(frontier, stream);
 }
 
-// True when a table has another definition or storage than at the time of the snapshot, or one of this transaction's making. A
-// rewritten table looks empty to an older snapshot, and to the transaction that rewrote it shows rows its snapshot does not
-// see; neither is in the log. Any change of its pg_class row counts.
-bool ChangedBeyondSnapshot(Oid table, Snapshot snapshot) {
-  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-  if (!HeapTupleIsValid(tuple)) return true;
-  const TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
-  ReleaseSysCache(tuple);
-  if (!TransactionIdIsNormal(xmin)) return false;
-  if (!TransactionIdIsCurrentTransactionId(xmin)) return XidInMVCCSnapshot(xmin, snapshot);
-  Relation rel = table_open(table, NoLock);
-  const bool created_here = rel->rd_createSubid != InvalidSubTransactionId;
-  table_close(rel, NoLock);
-  return !created_here;
-}
-
-// True when a transaction snapshot cannot tell what the sources held at its time.
-bool SourcesChangedBeyondSnapshot(const Stream *stream, Snapshot snapshot) {
-  if (!IsolationUsesXactSnapshot()) return false;
-  for (int i = 0; i < stream->nsources; ++i) {
-    ListCell *cell;
-    foreach (cell, find_all_inheritors(stream->sources[i].relid, AccessShareLock, nullptr))
-      if (ChangedBeyondSnapshot(lfirst_oid(cell), snapshot)) return true;
-  }
-  return false;
-}
-
 // Puts the capture of the sources in order where the base is to be rebuilt anyway (its log may have exceeded its limit, and
 // then writers have stopped), or where it is not as it must be, in which case the base is rebuilt: changes may be missing in
 // the log. Nobody takes it away before the commit. True when something was attached.
@@ -236,7 +209,7 @@ FoldResult RefreshStream(Oid relid) {
                     errmsg("could not refresh stream table \"%s\" under this snapshot", RelationGetRelationName(rel)),
                     errdetail("This transaction has truncated a source of the table."),
                     errhint("Refresh it in another transaction.")));
-  if (SourcesChangedBeyondSnapshot(stream, snapshot))
+  if (SourcesChangedBeyondSnapshot(stream, snapshot, false))
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                     errmsg("could not refresh stream table \"%s\" under this snapshot", RelationGetRelationName(rel)),
                     errdetail("A source of the table was altered, rewritten or truncated since, or by this transaction."),
@@ -296,7 +269,7 @@ bool PopulateStream(Oid relid, int64 *rows) {
   const bool xact_snapshot = IsolationUsesXactSnapshot();
   Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
   const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot) && !SourceIsChanging(stream, snapshot) &&
-                   !TruncatedBeyondSnapshot(stream, snapshot) && !SourcesChangedBeyondSnapshot(stream, snapshot);
+                   !TruncatedBeyondSnapshot(stream, snapshot) && !SourcesChangedBeyondSnapshot(stream, snapshot, false);
   if (can) {
     PushActiveSnapshot(snapshot);
     BaseWriter *writer = BeginBaseWrite(rel);
