@@ -44,7 +44,7 @@ def read_otherwise(rng, session, table, may_fold):
     """
     query = '(%s)' % table.query.sql
     keyed = [o for o in table.query.outputs if o.equal and o.index]
-    shapes = ['count', 'cursor', 'copy', 'whole', 'lateral', 'setop']
+    shapes = ['count', 'cursor', 'copy', 'whole', 'tid', 'lateral', 'setop']
     if keyed:
         shapes += ['equality', 'equality', 'join', 'order', 'extremes', 'limit', 'lookup', 'range', 'semijoin', 'isnull',
                    'several', 'bitmap', 'prepared', 'prepared', 'grouped', 'antijoin', 'outer', 'rank']
@@ -58,6 +58,9 @@ def read_otherwise(rng, session, table, may_fold):
         both('SELECT count(*) FROM {r}')
     elif shape == 'whole':
         same(session, table, shape, 'SELECT count(x) FROM %s x' % table.name, 'SELECT count(y) FROM %s y' % query)
+    elif shape == 'tid':
+        # A range of TIDs; the TIDs of one scan are not looked for in another: an overlay that is not cached has its own.
+        same(session, table, shape, "SELECT count(*) FROM %s WHERE ctid >= '(0,0)'" % table.name, 'SELECT count(*) FROM %s y' % query)
     elif shape == 'lateral':
         both('SELECT sum(n) FROM generate_series(1, 3) g, LATERAL (SELECT count(*) AS n FROM {r} WHERE g > 1) l')
     elif shape == 'setop':
