@@ -105,7 +105,7 @@ bool ContainsSubLink(Node *node, void *context) {
 // unchanged, in the others. False when it is none.
 bool InnerKey(bool innermost, const List *below, Node *expression, LevelKey *key) {
   if (innermost) {
-    if (contain_agg_clause(expression) || contain_window_function(expression) || expression_returns_set(expression) ||
+    if (contain_aggs_of_level(expression, 0) || contain_window_function(expression) || expression_returns_set(expression) ||
         ContainsSubLink(expression, nullptr) || !contain_vars_of_level(expression, 0))
       return false;
     key->expression = expression;
