@@ -40,9 +40,10 @@ def of_source(sc):
     sc.touched = {source}
     source.changed = True
     found = options(sc, source)
-    rng.choices([f[0] for f in found], [f[1] for f in found])[0](sc, source)
+    # From the first of its commands on.
     if sc.transaction is not None:
         sc.transaction.exclusive = True
+    rng.choices([f[0] for f in found], [f[1] for f in found])[0](sc, source)
 
 
 def add_column(sc, source):
@@ -170,8 +171,6 @@ def detach_attach(sc, source):
         p.bound == 'DEFAULT' for p in source.parts if p.parent == part.parent) and rng.random() < 0.5
     s.run('ALTER TABLE %s DETACH PARTITION %s%s' % (part.parent, part.name, ' CONCURRENTLY' if concurrently else ''))
     sc.check('after DETACH PARTITION')
-    if not concurrently and sc.transaction is not None:
-        sc.transaction.exclusive = True
     changed = [c.name for c in source.plain_columns() if c.name != source.part_column]
     if changed:
         s.run('UPDATE %s SET %s WHERE id %% 2 = 0' % (part.name, writes.assignments(rng, source, writes.own(source))))
@@ -227,8 +226,6 @@ def disinherit(sc, source):
     child = source.children[0]
     s.run('ALTER TABLE %s NO INHERIT %s' % (child, source.name))
     sc.check('after NO INHERIT')
-    if sc.transaction is not None:
-        sc.transaction.exclusive = True
     s.run('UPDATE %s SET %s WHERE %s' % (child, writes.assignments(rng, source), writes.rows_where(rng, sc, source)))
     writes.insert_into(sc, s, child, source, 2)
     sc.check('without its child')
