@@ -13,6 +13,16 @@ class Failure(Exception):
     """The oracle found something: a wrong answer, an unexpected error, something left behind."""
 
 
+class Unsuitable(Exception):
+    """The seed wrote what its own tables refuse, or waits for a lock that its other session holds: it says nothing about
+    stream tables and is not counted."""
+
+
+# Errors of the sources' own constraints: foreign keys, checks and partition bounds, unique indexes; partitions that overlap;
+# COPY FREEZE of a table that the transaction did not make; values too long for an index.
+OF_SOURCES = ('23503', '23514', '23505', '42P17', '25000', '54000')
+
+
 class Serialization(Failure):
     """A serialization failure: under SERIALIZABLE the server may always ask for another attempt."""
 
@@ -67,6 +77,7 @@ class Session:
     def __init__(self, name, connections, history):
         self.name = name
         self.history = history
+        self.connections = connections
         self.connection = connections.take(name)
         self.cursor = self.connection.cursor()
         self.prepared = {}  # name -> statement
@@ -104,6 +115,8 @@ class Session:
                 self.note('failed as it may: %s' % error.pgcode)
                 return error
             kind = Serialization if error.pgcode == '40001' else Failure
+            if (error.pgcode in OF_SOURCES and 'pgstream' not in sql) or (error.pgcode == '55P03' and self.others_are_open()):
+                kind = Unsuitable
             raise kind('%s: unexpected error %s: %s\nin: %.600s' % (self.name, error.pgcode, str(error).strip(), sql))
         # Leaked buffers, snapshots and the like are told as warnings.
         warnings = [n for n in self.connection.notices if n.startswith('WARNING')]
@@ -111,6 +124,18 @@ class Session:
         if warnings:
             raise Failure('%s: %s\nin: %.600s' % (self.name, warnings[0], sql))
         return self.cursor.fetchall() if self.cursor.description is not None else None
+
+    def others_are_open(self):
+        """Whether another transaction of this seed, or one it prepared, may hold locks."""
+        others = [c for c in self.connections.kept.values() if c is not self.connection]
+        if any(c.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE for c in others):
+            return True
+        look = psycopg2.connect(self.connections.dsn)
+        cursor = look.cursor()
+        cursor.execute('SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()')
+        prepared, = cursor.fetchone()
+        look.close()
+        return prepared > 0
 
     def value(self, sql):
         return self.run(sql)[0][0]
@@ -128,7 +153,8 @@ class Session:
         try:
             self.cursor.copy_expert('COPY %s FROM stdin%s' % (target, options), io.StringIO(data))
         except psycopg2.Error as error:
-            raise Failure('unexpected error %s: %s\nin: COPY %s' % (error.pgcode, error, target))
+            kind = Unsuitable if error.pgcode in OF_SOURCES else Failure
+            raise kind('unexpected error %s: %s\nin: COPY %s' % (error.pgcode, error, target))
 
     def copy_out(self, what):
         """The lines of COPY what TO stdout, sorted."""

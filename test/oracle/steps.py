@@ -27,6 +27,7 @@ SETTINGS = [
     'random_page_cost = 1000', 'hash_mem_multiplier = 1', 'synchronous_commit = off', "timezone = 'America/New_York'",
     "search_path = 'pg_temp, public'", "xmlbinary = 'hex'",
 ]
+DISPLAY = ('timezone', 'datestyle', 'intervalstyle', 'bytea_output', 'extra_float_digits', 'xmlbinary')
 JIT = ['jit = on', 'jit_above_cost = 0', 'jit_inline_above_cost = 0', 'jit_optimize_above_cost = -1']
 
 
@@ -96,6 +97,8 @@ def one_setting(sc, s):
     rng = sc.rng
     if sc.standby is not None and 'synchronous_commit' in s:
         return  # the standby would wait for the log's being flushed
+    if sc.cursors and s.startswith(DISPLAY):
+        return  # a cursor makes its texts when it is fetched
     if s == 'PARALLEL':
         # the setting's name before and since 16
         name = 'debug_parallel_query' if sc.first.connection.server_version >= 160000 else 'force_parallel_mode'
