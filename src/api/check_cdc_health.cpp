@@ -7,6 +7,7 @@
 #include "capture/log_limit.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/settings.hpp"
 
 extern "C" {
 #include "lib/stringinfo.h"
@@ -113,6 +114,7 @@ void LookAtConsumers(Oid source, const LogEntry *entry, int64 bytes, Health *hea
 }  // namespace
 
 PGSTREAM_FUNCTION(pgstream_check_cdc_health) {
+  RequirePreload();
   InitMaterializedSRF(fcinfo, 0);
   auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
   ListCell *cell;

@@ -9,6 +9,7 @@
 #include "capture/row_batch.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/settings.hpp"
 
 extern "C" {
 #include "utils/tuplestore.h"
@@ -152,6 +153,8 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
   if (!CALLED_AS_TRIGGER(fcinfo))
     ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                     errmsg("function \"%s\" was not called by trigger manager", "capture_changes")));
+  // Loaded by this call, the library has heard neither of this statement nor of those before.
+  RequirePreload();
   TriggerData *trigger = reinterpret_cast<TriggerData *>(fcinfo->context);
   if (trigger->tg_trigger->tgnargs > 0) {
     CaptureInTree(trigger, fcinfo->flinfo);

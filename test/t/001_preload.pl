@@ -1,5 +1,6 @@
-# Without shared_preload_libraries nothing half-alive is made and no base is read as if it were the answer: creating and
-# reading fail with a hint, in every spelling; with it again, everything is as it was.
+# Without shared_preload_libraries nothing half-alive is made, no base is read as if it were the answer, and no change of a
+# source goes unnoticed: creating, reading and writing sources fail with a hint, in every spelling; with it again, everything
+# is as it was.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -29,6 +30,8 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname = '
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_stream'");
 $node->restart;
 $node->safe_psql('postgres', 'CREATE TABLE t USING pgstream AS SELECT k, sum(v) AS v FROM s GROUP BY k');
+$node->safe_psql('postgres', 'CREATE TABLE p (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+  CREATE TABLE ps USING pgstream AS SELECT a FROM p');
 $node->safe_psql('postgres', 'INSERT INTO s VALUES (2, 2), (3, 30)');
 is($node->safe_psql('postgres', 'SELECT * FROM t ORDER BY k'), "1|10\n2|22\n3|30", 'preloaded: live');
 
@@ -36,6 +39,12 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->restart;
 refused('SELECT * FROM t', 'SELECT');
 refused('COPY t TO STDOUT', 'COPY');
+refused('INSERT INTO s VALUES (4, 40)', 'a write to a source');
+refused('TRUNCATE s', 'TRUNCATE of a source');
+refused('INSERT INTO p VALUES (1)', 'a write to a partition');
+refused("SELECT $_", $_)
+  foreach "pgstream.check_cdc_health()", "pgstream.pending_changes('t')", "pgstream.verify('t')", "pgstream.refresh_stream_table('t')",
+  "pgstream.drop_stream_table('t')";
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_stream'");
 $node->restart;
