@@ -82,6 +82,12 @@ void EnrollRestored(Oid relid) {
   CheckMayRun(stream);
   // As creation does, before anybody else refreshes or reads the key index.
   Relation rel = table_open(relid, ShareUpdateExclusiveLock);
+  stream = LookupStream(relid);
+  if (stream == nullptr || stream->enrolled) {
+    // Somebody else did, while this waited for the lock.
+    table_close(rel, NoLock);
+    return;
+  }
   DefinitionOption *given;
   const int n = LoadDefinitionOptions(rel, &given);
   const StreamOptions options = OptionsAmong(given, n);

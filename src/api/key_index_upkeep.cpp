@@ -3,6 +3,7 @@
 
 #include "pg/catalog.hpp"
 #include "pg/key_index.hpp"
+#include "pg/reach.hpp"
 #include "pg/stream.hpp"
 
 extern "C" {
@@ -62,21 +63,6 @@ void HideIndex(Oid index) {
   CommandCounterIncrement();
 }
 
-List *EnrolledStreams() {
-  List *relids = NIL;
-  const Oid catalog = CatalogRelationId("pgs_stream");
-  if (!OidIsValid(catalog)) return NIL;
-  Relation rel = table_open(catalog, AccessShareLock);
-  SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, nullptr, 0, nullptr);
-  while (HeapTuple tuple = systable_getnext(scan)) {
-    bool isnull;
-    relids = lappend_oid(relids, DatumGetObjectId(heap_getattr(tuple, pgs_stream::relid, RelationGetDescr(rel), &isnull)));
-  }
-  systable_endscan(scan);
-  table_close(rel, AccessShareLock);
-  return relids;
-}
-
 }  // namespace
 
 void DropInternal(Oid class_id, Oid object_id) {
@@ -106,13 +92,18 @@ void EnsureKeyIndex(Oid relid) {
   CommandCounterIncrement();
 }
 
+// Looks at indexes alone, not at definitions: those would have their sources locked, which somebody may hold for long.
 void HideKeyIndexes() {
-  ListCell *cell;
-  foreach (cell, EnrolledStreams()) {
+  ListCell *cell, *index;
+  foreach (cell, AllStreams()) {
     const Oid relid = lfirst_oid(cell);
     if (!ConditionalLockRelationOid(relid, AccessShareLock)) continue;
-    const Stream *stream = IsStreamRelid(relid) ? LookupStream(relid) : nullptr;
-    if (stream != nullptr && OidIsValid(stream->key_index)) HideIndex(stream->key_index);
+    if (Relation rel = try_relation_open(relid, NoLock)) {
+      List *const indexes = RelationGetIndexList(rel);
+      relation_close(rel, NoLock);
+      foreach (index, indexes)
+        if (IsInternalIndex(lfirst_oid(index), relid)) HideIndex(lfirst_oid(index));
+    }
     UnlockRelationOid(relid, AccessShareLock);
   }
 }

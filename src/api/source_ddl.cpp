@@ -106,7 +106,15 @@ void DropTransitionTriggersAbove(Oid parent) {
   }
 }
 
-// Captures a new table, which is empty, for a source among its ancestors; false when that does not do.
+// An event trigger may have written it before we hear of it.
+bool IsEmpty(Oid table) {
+  Relation rel = table_open(table, AccessShareLock);
+  const bool empty = !RELKIND_HAS_STORAGE(rel->rd_rel->relkind) || RelationGetNumberOfBlocks(rel) == 0;
+  table_close(rel, NoLock);
+  return empty;
+}
+
+// Captures a new table for a source among its ancestors; false when that does not do.
 bool AdoptFor(Oid source, Oid table) {
   Relation rel = table_open(source, AccessShareLock);
   const bool capturable = WhyNotCapturable(rel) == nullptr;
@@ -122,7 +130,7 @@ bool AdoptFor(Oid source, Oid table) {
   CreateMissingTriggers(source, &mine);
   CommandCounterIncrement();
   // With further parents of the new table, or a source that was alone before, there is more to do than may be done here.
-  return TriggersAreComplete(source, &shape);
+  return TriggersAreComplete(source, &shape) && IsEmpty(table);
 }
 
 void Adopt(Oid table) {

@@ -28,8 +28,8 @@ PGSTREAM_FUNCTION(pgstream_verify) {
                    "SELECT coalesce(sum(greatest(q - s, 0)), 0)::bigint, coalesce(sum(greatest(s - q, 0)), 0)::bigint,"
                    " coalesce(sum(s), 0)::bigint"
                    " FROM (SELECT sum(s)::bigint AS s, sum(q)::bigint AS q"
-                   " FROM (SELECT row_::text AS line, 1 AS s, 0 AS q FROM %s row_"
-                   " UNION ALL SELECT row_::text, 0, 1 FROM (%s) row_) lines GROUP BY line) counts",
+                   " FROM (SELECT ROW(row_.*)::text AS line, 1 AS s, 0 AS q FROM %s row_"
+                   " UNION ALL SELECT ROW(row_.*)::text, 0, 1 FROM (%s) row_) lines GROUP BY line) counts",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)),
                    DeparseQuery(stream->plan->query, false));
   SPI_connect();

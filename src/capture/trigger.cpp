@@ -99,8 +99,13 @@ void CaptureChanges(TriggerData *trigger, SourceCapture *capture) {
 void CheckNotRead(Oid source) {
   ListCell *cell;
   foreach (cell, ConsumersOf(source)) {
-    Relation rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
-    if (rel == nullptr) continue;
+    // Where another session has it locked, none of this one's queries has it open; and waiting could end in a deadlock.
+    if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock)) continue;
+    Relation rel = try_relation_open(lfirst_oid(cell), NoLock);
+    if (rel == nullptr) {
+      UnlockRelationOid(lfirst_oid(cell), AccessShareLock);
+      continue;
+    }
     if (rel->rd_refcnt > 1)
       ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                       errmsg("cannot TRUNCATE \"%s\" because stream table \"%s\" over it is being used by active queries in "

@@ -108,6 +108,14 @@ void ApplyOverlay(Overlay *overlay, Relation rel, const Stream *stream, BaseWrit
   AdditionsCursorEnd(&cursor);
 }
 
+// The expressions of the owner's indexes are evaluated for every new row, with no more rights than the owner's.
+void ApplyOverlayAsOwner(Overlay *overlay, Relation rel, const Stream *stream, BaseWriter *writer) {
+  OwnerScope scope;
+  EnterOwnerScope(stream, &scope);
+  ApplyOverlay(overlay, rel, stream, writer);
+  LeaveOwnerScope(&scope);
+}
+
 // The frontier of the latest committed (or own) fold.
 FrontierRow *LatestFrontier(Oid relid) {
   Snapshot latest = RegisterSnapshot(GetLatestSnapshot());
@@ -191,6 +199,7 @@ FoldResult RefreshStream(Oid relid) {
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
   // No segment is added to the logs that this fold reads.
   for (int i = 0; i < stream->nsources; ++i) ShareLog(stream->sources[i].relid);
+  stream = LookupStream(relid);
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
   for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
   stream = LookupStream(relid);
@@ -247,7 +256,7 @@ FoldResult RefreshStream(Oid relid) {
     if (full)
       Rebuild(rel, stream, snapshot, writer);
     else
-      ApplyOverlay(&built->overlay, rel, stream, writer);
+      ApplyOverlayAsOwner(&built->overlay, rel, stream, writer);
     result.action = full ? "FULL" : "DIFFERENTIAL";
     result.inserted = writer->inserted + writer->updated;
     result.deleted = writer->deleted + writer->updated;

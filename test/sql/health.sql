@@ -42,6 +42,13 @@ INSERT INTO digits VALUES (1, 1.0), (1, 1.0), (2, NULL);
 CREATE TABLE shown USING pgstream WITH (refresh_mode = 'FULL') AS SELECT id, val FROM digits;
 UPDATE digits SET val = 1.00 WHERE ctid = '(0,1)';
 SELECT * FROM pgstream.verify('shown');
+-- A column by the name that verify() gives the rows is not all there is of them.
+CREATE TABLE counter (row_ int, n int);
+INSERT INTO counter VALUES (1, 1);
+CREATE TABLE rows_held USING pgstream WITH (refresh_mode = 'FULL') AS SELECT row_, n FROM counter;
+UPDATE counter SET n = 2;
+SELECT * FROM pgstream.verify('rows_held');
+DROP TABLE rows_held, counter;
 -- A schedule that has passed.
 UPDATE pgstream.pgs_frontier SET data_timestamp = data_timestamp - interval '61 min' WHERE pgs_relid IN ('sums'::regclass, 'held'::regclass);
 SELECT pgs_name, stale, staleness > interval '1 hour' AS old FROM pgstream.stream_tables_info WHERE pgs_schema = 'health' ORDER BY pgs_id;
