@@ -97,6 +97,27 @@ int AddKeysEntry(Query *query, TupleDesc descriptor, double nrows) {
   return reference->rtindex;
 }
 
+double CostPerRow(Node *condition) {
+  QualCost cost;
+  cost_qual_eval_node(&cost, condition, nullptr);
+  return cost.per_tuple;
+}
+
+// True when the planner may evaluate one of the keys' conditions before one of the query's own, as it does with cheaper
+// ones, though only that may keep the key's expression from failing.
+bool MayComeFirst(List *computed, Node *quals) {
+  if (computed == NIL)
+    return false;
+  double dearest = 0;
+  ListCell *cell;
+  foreach (cell, make_ands_implicit(reinterpret_cast<Expr *>(quals)))
+    dearest = Max(dearest, CostPerRow(static_cast<Node *>(lfirst(cell))));
+  foreach (cell, computed)
+    if (CostPerRow(static_cast<Node *>(lfirst(cell))) < dearest)
+      return true;
+  return false;
+}
+
 // Restricts a query to the rows of the plan's one source that have the keys of one pattern of NULLs; descriptor has no
 // columns when all of them are NULL.
 void RestrictToKeys(Query *whole, const DeltaPlan *plan, const bool *pattern, TupleDesc descriptor, double nrows) {
@@ -104,22 +125,32 @@ void RestrictToKeys(Query *whole, const DeltaPlan *plan, const bool *pattern, Tu
   const int source = SingleFromEntry(query);
   const int keys_entry = descriptor->natts > 0 ? AddKeysEntry(query, descriptor, nrows) : 0;
   List *conditions = NIL;
+  List *computed = NIL;  // those on more than a column
   AttrNumber column = 0;
   for (int i = 0; i < plan->nkeys; i++) {
     const GroupKey *const key = &plan->keys[i];
     Node *const expression = reinterpret_cast<Node *>(CopyNode(key->expression));
     if (source != 1)
       ChangeVarNodes(expression, 1, source, 0);
+    Node *condition;
     if (pattern[i]) {
-      conditions = lappend(conditions, KeyIsNull(expression));
-      continue;
+      condition = KeyIsNull(expression);
+    } else {
+      column++;
+      Var *const wanted = makeVar(keys_entry, column, exprType(expression), exprTypmod(expression), key->collation, 0);
+      condition = KeyEquality(key, expression, wanted);
     }
-    column++;
-    Var *const wanted = makeVar(keys_entry, column, exprType(expression), exprTypmod(expression), key->collation, 0);
-    conditions = lappend(conditions, KeyEquality(key, expression, wanted));
+    conditions = lappend(conditions, condition);
+    if (!IsA(expression, Var))
+      computed = lappend(computed, condition);
   }
-  if (query->jointree->quals != nullptr)
-    conditions = lcons(query->jointree->quals, conditions);
+  Node *const quals = query->jointree->quals;
+  if (quals != nullptr && MayComeFirst(computed, quals)) {
+    RangeTblEntry *const entry = rt_fetch(source, query->rtable);
+    entry->securityQuals = lappend(entry->securityQuals, quals);
+  } else if (quals != nullptr) {
+    conditions = lcons(quals, conditions);
+  }
   query->jointree->quals = reinterpret_cast<Node *>(make_ands_explicit(conditions));
 }
 

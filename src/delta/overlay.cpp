@@ -4,6 +4,7 @@
 // one is extended. A handful of idle ones is kept per stream table.
 #include "delta/overlay.hpp"
 
+#include "capture/open_statements.hpp"
 #include "delta/overlay_build.hpp"
 
 extern "C" {
@@ -35,6 +36,7 @@ struct CachedOverlay {
   Oid relid;
   BuiltOverlay *built;
   SnapshotIdentity identity;
+  Snapshot snapshot;  // the very one; alive while the overlay is held, unless a subtransaction has aborted since
   LocalTransactionId locked_in;  // transaction in which we keep the log's locks, for parallel workers
   LocalTransactionId built_in;   // transaction in which the log was last visited
 };
@@ -67,6 +69,7 @@ void NoteIdentity(CachedOverlay *cached, Snapshot snapshot) {
   identity->completion_count = snapshot->snapXactCompletionCount;
   identity->own_xid = OwnTransactionId();
   identity->command = snapshot->curcid;
+  cached->snapshot = snapshot;
 }
 
 bool IsIdentity(const SnapshotIdentity *identity, Snapshot snapshot, uint64 own_xid) {
@@ -109,11 +112,22 @@ void TrimIdle(Oid relid) {
   }
 }
 
+// Scans of one statement may share what is recomputed on every read, and must, where they compare the TIDs of its rows. One
+// statement is what has the very snapshot of those that hold the overlay. Amid a statement on a source not even that sees
+// the same twice.
+bool MayBeFoundAgain(const CachedOverlay *cached, Snapshot snapshot) {
+  const BuiltOverlay *built = cached->built;
+  if (!built->momentary) return true;
+  return built->overlay.holders > 0 && cached->snapshot == snapshot &&
+         built->overlay.strategy == Strategy::RecomputeAlways && !AnyMidStatement();
+}
+
 CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid) {
   ListCell *cell;
   foreach (cell, overlays) {
     auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
-    if (cached->relid == relid && !cached->built->momentary && IsIdentity(&cached->identity, snapshot, own_xid)) return cached;
+    if (cached->relid == relid && MayBeFoundAgain(cached, snapshot) && IsIdentity(&cached->identity, snapshot, own_xid))
+      return cached;
   }
   return nullptr;
 }
@@ -261,7 +275,11 @@ void EndOfTransaction(XactEvent event, void *) {
 }
 
 void EndOfSubtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void *) {
-  if (event == SUBXACT_EVENT_ABORT_SUB) DropOverlaysWithOwnWrites();
+  if (event != SUBXACT_EVENT_ABORT_SUB) return;
+  DropOverlaysWithOwnWrites();
+  // Those that held them may be gone without having said so, and their snapshots with them.
+  ListCell *cell;
+  foreach (cell, overlays) static_cast<CachedOverlay *>(lfirst(cell))->snapshot = nullptr;
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct BuiltOverlay {
   bool merges;
   bool extendable;
   bool as_new;     // masks what one built anew for its snapshot would mask
-  bool momentary;  // of a snapshot amid a statement: what it sees still changes, so it is not found again
+  bool momentary;  // what its snapshot sees may still change, so that only its own statement may find it again
   uint64 stream_generation;
   Oid storage;            // of the base, whose TIDs the mask holds
   FrontierRow *frontier;  // nullptr: none was visible

@@ -234,10 +234,11 @@ const char *PlanOneTable(DeltaPlan *plan) {
     return why;
   Query *const query = CopyNode(plan->flat);
   const int varno = SingleFromEntry(query);
+  List *const conditions = Conditions(query);
   if (varno != 1)
     ChangeVarNodes(reinterpret_cast<Node *>(query), varno, 1, 0);
 
-  plan->quals = MakeExecutable(make_ands_implicit(reinterpret_cast<Expr *>(query->jointree->quals)));
+  plan->quals = MakeExecutable(conditions);
   const bool groups =
       query->groupClause != NIL || query->hasAggs || query->havingQual != nullptr || query->distinctClause != NIL;
   plan->strategy = groups ? Strategy::Groups : Strategy::Rows;

@@ -161,7 +161,7 @@ List *EvaluableQuals(const Query *query, bool *all) {
   List *quals = NIL;
   ListCell *cell;
   *all = true;
-  foreach (cell, make_ands_implicit(reinterpret_cast<Expr *>(query->jointree->quals))) {
+  foreach (cell, Conditions(query)) {
     Node *const qual = static_cast<Node *>(lfirst(cell));
     if (ContainsSubLink(qual, nullptr))
       *all = false;

@@ -1,7 +1,8 @@
 // Expanding and merging queries: see query_shape.hpp.
 //
 // An entry of FROM that was merged stays in the range table, where nothing refers to it any more: its permissions are
-// checked there, as those of a view that the server's own planner has merged.
+// checked there, as those of a view that the server's own planner has merged. The conditions of a security-barrier view
+// become such of the table that the planner puts before all others (securityQuals).
 #include "pg/query_shape.hpp"
 
 #include "pg/tree.hpp"
@@ -85,7 +86,14 @@ void MergeSubquery(Query *query) {
   if (IsWholeRow(outputs, &varno) || IsWholeRow(query->jointree->quals, &varno) || IsWholeRow(query->havingQual, &varno))
     return;
   Query *const subquery = CopyNode(entry->subquery);
+  RangeTblEntry *const inner = SingleEntry(subquery);
   OffsetVarNodes(reinterpret_cast<Node *>(subquery), list_length(query->rtable), 0);
+  if (entry->security_barrier && subquery->jointree->quals != nullptr) {
+    if (inner->rtekind != RTE_RELATION)
+      return;
+    inner->securityQuals = lappend(inner->securityQuals, subquery->jointree->quals);
+    subquery->jointree->quals = nullptr;
+  }
   const auto replace = [=](Node *node) {
     return compat::ReplaceVars(node, varno, entry, subquery->targetList);
   };
@@ -167,6 +175,14 @@ Query *InnermostQuery(Query *query) {
     entry = SingleEntry(query);
   }
   return query;
+}
+
+List *Conditions(const Query *query) {
+  List *conditions = NIL;
+  ListCell *cell;
+  foreach (cell, SingleEntry(query)->securityQuals)
+    conditions = list_concat(conditions, make_ands_implicit(static_cast<Expr *>(lfirst(cell))));
+  return list_concat(conditions, make_ands_implicit(reinterpret_cast<Expr *>(query->jointree->quals)));
 }
 
 bool SubqueryReadsTable(const Query *query) {

@@ -19,6 +19,9 @@ List *QueryLevels(Query *query);
 // The last of them.
 Query *InnermostQuery(Query *query);
 
+// What rows of the one entry in FROM must fulfil, as a list of conditions in the order in which they may be evaluated.
+List *Conditions(const Query *query);
+
 // True when a table is read by a subquery in some expression of this query (not of those in its FROM).
 bool SubqueryReadsTable(const Query *query);
 
