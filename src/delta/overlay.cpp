@@ -180,6 +180,32 @@ void UnlockLogs(const Stream *stream) {
     UnlockLog(&stream->sources[i]);
 }
 
+bool SameLogs(const Stream *a, const Stream *b) {
+  if (a->nsources != b->nsources) return false;
+  for (int i = 0; i < a->nsources; ++i) {
+    const StreamSource *one = &a->sources[i], *other = &b->sources[i];
+    if (one->nsegments != other->nsegments || memcmp(one->segments, other->segments, sizeof(Oid) * one->nsegments) != 0)
+      return false;
+  }
+  return true;
+}
+
+// Locks the logs, as the catalogs have them once they are locked: one may have got a further segment. Returns the stream as it
+// is by then.
+const Stream *LockLogsOfLatest(Relation rel, const Stream *stream) {
+  for (;;) {
+    LockLogs(stream);
+    AcceptInvalidationMessages();
+    const Stream *latest = LookupStream(stream->relid);
+    if (latest == nullptr)
+      ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                      errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
+    if (SameLogs(stream, latest)) return latest;
+    UnlockLogs(stream);
+    stream = latest;
+  }
+}
+
 OverlayReport *ReportFor(Oid relid) {
   ListCell *cell;
   foreach (cell, reports) {
@@ -303,12 +329,7 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
 
   // With the locks nobody reclaims what the frontier lacks. News of the catalogs must be heard even where the locks are held
   // already: writers that this snapshot sees may have stopped writing the log (capture/log_limit.hpp) or use a new segment.
-  LockLogs(stream);
-  AcceptInvalidationMessages();
-  stream = LookupStream(stream->relid);
-  if (stream == nullptr)
-    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                    errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
+  stream = LockLogsOfLatest(rel, stream);
   // What is cached stays right without the log, but workers would not come to the same overlay.
   const bool reusable = cached != nullptr && cached->built->stream_generation == stream->generation &&
                         (!cached->built->extendable || LogReaches(cached->built->frontier, stream));
