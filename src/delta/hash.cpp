@@ -115,12 +115,12 @@ bool ImagesEqual(Datum a, Datum b, bool typbyval, int16 typlen) {
   return result;
 }
 
-bool RowImagesEqual(TupleDesc descriptor, const Datum *a_values, const bool *a_nulls, const Datum *b_values,
-                    const bool *b_nulls) {
-  for (int i = 0; i < descriptor->natts; i++)
+bool RowImagesEqual(TupleDesc descriptor, int ncolumns, const Datum *a_values, const bool *a_nulls,
+                    const Datum *b_values, const bool *b_nulls) {
+  for (int i = 0; i < ncolumns; i++)
     if (a_nulls[i] != b_nulls[i])
       return false;
-  for (int i = 0; i < descriptor->natts; i++) {
+  for (int i = 0; i < ncolumns; i++) {
     const Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
     if (!a_nulls[i] && !ImagesEqual(a_values[i], b_values[i], attribute->attbyval, attribute->attlen))
       return false;

@@ -25,8 +25,8 @@ int64 HashRow(RowHasher *hasher, const Datum *values, const bool *nulls);
 // True when two values that are not NULL have the same bytes, decompressed and without header.
 bool ImagesEqual(Datum a, Datum b, bool typbyval, int16 typlen);
 
-// The same of whole rows of `ncolumns` attributes of a descriptor; NULLs are equal to each other.
-bool RowImagesEqual(TupleDesc descriptor, const Datum *a_values, const bool *a_nulls, const Datum *b_values,
-                    const bool *b_nulls);
+// The same of rows, the first `ncolumns` attributes of a descriptor; NULLs are equal to each other.
+bool RowImagesEqual(TupleDesc descriptor, int ncolumns, const Datum *a_values, const bool *a_nulls,
+                    const Datum *b_values, const bool *b_nulls);
 
 }  // namespace pgstream

@@ -367,8 +367,4 @@ uint64 RunKeyed(KeyedRun *run, Snapshot snapshot, RowVisitor visit, void *argume
   return count;
 }
 
-void ForgetKeyedRun(KeyedRun *run) {
-  MemoryContextDelete(run->context);
-}
-
 }  // namespace pgstream

@@ -44,6 +44,4 @@ double KeyedRunCost(const KeyedRun *run);
 // Runs it, once, and forgets it. Returns the number of rows.
 uint64 RunKeyed(KeyedRun *run, Snapshot snapshot, RowVisitor visit, void *argument);
 
-void ForgetKeyedRun(KeyedRun *run);
-
 }  // namespace pgstream

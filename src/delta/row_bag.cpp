@@ -7,7 +7,6 @@
 namespace pgstream {
 
 struct RowBag {
-  MemoryContext context;  // of everything
   MemoryContext rows;
   MemoryContext scratch;  // reset for each row
   Size limit;
@@ -63,7 +62,6 @@ RowBag *NewRowBag(Relation rel, Size limit) {
   const MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream row bag", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(context);
   auto *bag = static_cast<RowBag *>(palloc0(sizeof(RowBag)));
-  bag->context = context;
   bag->rows = AllocSetContextCreate(context, "pg_stream bag rows", ALLOCSET_DEFAULT_SIZES);
   bag->scratch = AllocSetContextCreate(context, "pg_stream bag row", ALLOCSET_DEFAULT_SIZES);
   bag->limit = limit;
@@ -121,13 +119,9 @@ BagRow *TakeFromBag(RowBag *bag, const Datum *values, const bool *nulls, const b
     wrapper.t_len = row->tuple->t_len + MINIMAL_TUPLE_OFFSET;
     wrapper.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(row->tuple) - MINIMAL_TUPLE_OFFSET);
     heap_deform_tuple(&wrapper, bag->extended, bag->values, bag->nulls);
-    bool same = SameState(state, bag->values[bag->ncolumns], bag->nulls[bag->ncolumns]);
-    for (int i = 0; same && i < bag->ncolumns; i++) {
-      const Form_pg_attribute attribute = TupleDescAttr(bag->extended, i);
-      same = nulls[i] == bag->nulls[i] &&
-             (nulls[i] || ImagesEqual(values[i], bag->values[i], attribute->attbyval, attribute->attlen));
-    }
-    if (same) break;
+    if (SameState(state, bag->values[bag->ncolumns], bag->nulls[bag->ncolumns]) &&
+        RowImagesEqual(bag->extended, bag->ncolumns, values, nulls, bag->values, bag->nulls))
+      break;
   }
   MemoryContextSwitchTo(saved);
   MemoryContextReset(bag->scratch);
@@ -142,7 +136,5 @@ void VisitRestOfBag(const RowBag *bag, TidVisitor visit, void *argument) {
   for (uint64 i = 0; i < bag->nbuckets && !bag->full; i++)
     for (BagRow *row = bag->buckets[i]; row != nullptr; row = row->next) visit(&row->tid, argument);
 }
-
-void FreeRowBag(RowBag *bag) { MemoryContextDelete(bag->context); }
 
 }  // namespace pgstream

@@ -36,6 +36,4 @@ BagRow *TakeFromBag(RowBag *bag, const Datum *values, const bool *nulls, const b
 using TidVisitor = void (*)(ItemPointer tid, void *argument);
 void VisitRestOfBag(const RowBag *bag, TidVisitor visit, void *argument);
 
-void FreeRowBag(RowBag *bag);
-
 }  // namespace pgstream

@@ -124,13 +124,7 @@ int64 HashOutput(RowsDelta *delta) {
 }
 
 bool SameImage(const RowsDelta *delta, const Datum *values, const bool *nulls) {
-  for (int i = 0; i < delta->ncolumns; i++)
-    if (nulls[i] != delta->nulls[i]) return false;
-  for (int i = 0; i < delta->ncolumns; i++) {
-    const Form_pg_attribute attribute = TupleDescAttr(delta->extended, i);
-    if (!nulls[i] && !ImagesEqual(values[i], delta->values[i], attribute->attbyval, attribute->attlen)) return false;
-  }
-  return true;
+  return RowImagesEqual(delta->extended, delta->ncolumns, values, nulls, delta->values, delta->nulls);
 }
 
 void Deform(const RowsDelta *delta, MinimalTuple tuple, Datum *values, bool *nulls) {
