@@ -86,7 +86,7 @@ void ShareLog(Oid source);
 
 // Asks for the segments of a log to be truncated all of whose records the frontier of every consumer contains, as committed
 // now. Done at the end of this transaction, before its commit, if the segments' locks are free then; where they are not,
-// writers turn to the other segment. Raises log_start of the consumers in the same transaction, and captured_by when one of
+// writers turn to an empty segment. Raises log_start of the consumers in the same transaction, and captured_by when one of
 // them is not populated. Called at the start of a refresh; never waits. Whoever computes a first frontier calls LockLog
 // before taking the snapshot.
 void ReclaimLog(Oid source);

@@ -1,6 +1,8 @@
-// The lock on a change log as an object: shared by those who rely on a capture from now on (AccessShareLock), exclusive to
-// the one who removes it (AccessExclusiveLock); who reclaims excludes others who do and those who remove
-// (ShareUpdateExclusiveLock). Writers and readers of the log never take it.
+// A change log as an object: its lock, its tables, its row.
+//
+// The lock is shared by those who rely on a capture from now on (AccessShareLock), exclusive to the one who removes it
+// (AccessExclusiveLock); who reclaims excludes others who do and those who remove (ShareUpdateExclusiveLock). Writers and
+// readers of the log never take it.
 #pragma once
 
 #include "capture/source_capture.hpp"
@@ -27,6 +29,9 @@ void EmptyLog(Oid source);
 
 // Makes a segment of a log: an empty table, a member of the extension.
 Oid CreateLogSegment(Oid source, int number);
+
+// Attribute numbers as pgs_log and pgs_dependency have them: an int2[], ascending.
+ArrayType *ColumnNumbers(const Bitmapset *columns);
 
 // Writes what pgs_log has of a source, in place of what it had.
 void WriteLogEntry(Oid source, const LogEntry *entry);

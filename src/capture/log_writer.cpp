@@ -15,7 +15,7 @@ extern "C" {
 
 namespace pgstream {
 
-// Two sources may share a slot: then both move to the other segment, which is as right as staying.
+// Two sources may share a slot: then both move to another segment, which is as right as staying.
 static constexpr int kHintSlots = 1024;
 struct Hint {
   pg_atomic_uint32 segment;

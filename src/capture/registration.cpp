@@ -2,6 +2,7 @@
 #include "capture/registration.hpp"
 
 #include "capture/change_log.hpp"
+#include "capture/log_object.hpp"
 #include "pg/catalog.hpp"
 #include "pg/rebuild.hpp"
 
@@ -13,17 +14,10 @@ namespace pgstream {
 
 namespace {
 
-ArrayType *AttributeArray(const Bitmapset *columns) {
-  Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * Max(bms_num_members(columns), 1)));
-  int n = 0, column = -1;
-  while ((column = bms_next_member(columns, column)) >= 0) datums[n++] = Int16GetDatum(static_cast<int16>(column));
-  return construct_array(datums, n, INT2OID, sizeof(int16), true, TYPALIGN_SHORT);
-}
-
 void Register(Oid stream, Oid source, const Bitmapset *columns) {
   Relation rel = table_open(CatalogRelationId("pgs_dependency"), RowExclusiveLock);
   const Datum values[pgs_dependency::natts] = {ObjectIdGetDatum(stream), ObjectIdGetDatum(source),
-                                               PointerGetDatum(AttributeArray(columns)), Int64GetDatum(0)};
+                                               PointerGetDatum(ColumnNumbers(columns)), Int64GetDatum(0)};
   const bool nulls[pgs_dependency::natts] = {};
   CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), const_cast<Datum *>(values), const_cast<bool *>(nulls)));
   table_close(rel, NoLock);
@@ -36,7 +30,7 @@ bool UpdateColumns(Oid stream, Oid source, const Bitmapset *columns) {
   if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
                         RowExclusiveLock))
     return false;
-  ArrayType *const wanted = AttributeArray(columns);
+  ArrayType *const wanted = ColumnNumbers(columns);
   while (HeapTuple tuple = NextCatalogTuple(&scan)) {
     if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr)) != source) continue;
     const ArrayType *present = DatumGetArrayTypePCopy(CatalogColumn(&scan, tuple, pgs_dependency::columns, nullptr));

@@ -19,13 +19,13 @@ inline constexpr const char *kAccessMethod = "pgstream";
 enum class RefreshMode { Differential, Full };
 const char *RefreshModeName(RefreshMode mode);
 
-// A captured source; segments are 0 where the stream table is not registered for its log. log_start: the fold number a frontier must have reached for the log to be complete for it.
+// A captured source.
 struct StreamSource {
   Oid relid;
-  int nsegments;  // 0: there is no log
+  int nsegments;  // 0: there is no log, or the stream table is not registered for it
   Oid segments[kMostSegments];
   uint64 captured_by;  // xid8 of the transaction that attached the capture of the columns used here
-  int64 log_start;
+  int64 log_start;  // the fold number that a frontier must have reached for the log to be complete for it
 };
 
 struct Stream {

@@ -19,8 +19,8 @@ struct FoldResult {
 FoldResult RefreshStream(Oid relid);
 
 // Fills the base of a stream table that is being created or redefined in this transaction, which nobody else can read
-// meanwhile; false when this transaction's snapshot cannot
-// serve as its first frontier (REPEATABLE READ and above, with capture attached after the snapshot).
+// meanwhile; false when this transaction's snapshot cannot serve as its first frontier (REPEATABLE READ and above, with
+// capture attached after the snapshot).
 bool PopulateStream(Oid relid, int64 *rows);
 
 }  // namespace pgstream
