@@ -7,14 +7,6 @@ CREATE TABLE src (id int PRIMARY KEY, grp text, val numeric, extra int);
 INSERT INTO src SELECT i, 'g' || i % 4, i * 1.5, i FROM generate_series(1, 40) i;
 CREATE TABLE other (id int PRIMARY KEY, grp text, val numeric);
 INSERT INTO other SELECT i, 'o' || i % 3, i FROM generate_series(1, 9) i;
-CREATE FUNCTION differences(stream regclass, OUT missing bigint, OUT surplus bigint) LANGUAGE plpgsql AS $$
-DECLARE q text := pgstream.defining_query(stream);
-BEGIN
-  EXECUTE format('WITH st AS (SELECT row_::text AS r FROM %s row_), q AS (SELECT row_::text AS r FROM (%s) row_)
-                  SELECT (SELECT count(*) FROM (SELECT r FROM q EXCEPT ALL SELECT r FROM st) x),
-                         (SELECT count(*) FROM (SELECT r FROM st EXCEPT ALL SELECT r FROM q) x)', stream, q)
-  INTO missing, surplus;
-END $$;
 CREATE FUNCTION state(stream text, OUT schedule text, OUT refresh_mode text, OUT status text, OUT is_populated bool,
                       OUT strategy text) LANGUAGE sql AS $$
   SELECT s.schedule, s.refresh_mode, s.status, s.is_populated,
