@@ -11,7 +11,8 @@ meet does not. Refuses: to call these failures, for they are what any table give
   40P01 between a session that does DDL or creates or drops a stream table, which need strong locks on several tables, and
         one whose transaction holds locks on them. Between writers, readers and folders a deadlock is a failure: writers
         change rows of their own, so that the only locks left to collide are ours;
-  55P03 of a session that does DDL, which gives up after two seconds;
+  55P03 of a session that does DDL, which gives up after two seconds, and of one that waits for a prepared transaction whose
+  session was cancelled or terminated before it could end it;
   57014 and 57P01 where statements are cancelled and sessions terminated, 42P01 of a stream table just dropped.
 """
 
@@ -111,7 +112,7 @@ class Worker:
             roles = {r for r, p in zip(self.shared.roles, self.shared.pids) if p in pids}
             may = bool(roles & {'ddl', 'creator'})
         elif code == '55P03':
-            may = self.kind in ('ddl', 'creator')
+            may = self.kind in ('ddl', 'creator') or self.first.prepared_are_left()
         elif code == '42P01':
             may = bool(re.search(r'\bextra\w*', text))
         self.counts[code or 'connection'] += 1

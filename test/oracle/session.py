@@ -128,8 +128,11 @@ class Session:
     def others_are_open(self):
         """Whether another transaction of this seed, or one it prepared, may hold locks."""
         others = [c for c in self.connections.kept.values() if c is not self.connection]
-        if any(c.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE for c in others):
-            return True
+        return self.prepared_are_left() or any(
+            c.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE for c in others)
+
+    def prepared_are_left(self):
+        """Whether the database has prepared transactions."""
         look = psycopg2.connect(self.connections.dsn)
         cursor = look.cursor()
         cursor.execute('SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()')
