@@ -21,6 +21,7 @@ extern "C" {
 #include "catalog/pg_ts_config.h"
 #include "catalog/pg_ts_dict.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "parser/parse_type.h"
 }
 
@@ -101,9 +102,12 @@ void TakeNote(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id) 
     case RewriteRelationId:
       if (access != OAT_DROP) MarkViewOfRule(object_id);
       break;
+    case ExtensionRelationId:
+      // An update of our own changes no query, though every definition uses a function of it (pgstream.stream_options).
+      if (access == OAT_POST_ALTER && object_id != get_extension_oid("pg_stream", true)) MarkReached(class_id, object_id);
+      break;
     case OperatorRelationId:
     case TypeRelationId:
-    case ExtensionRelationId:
       if (access == OAT_POST_ALTER) MarkReached(class_id, object_id);
       break;
     case TSConfigRelationId:
