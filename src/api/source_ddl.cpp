@@ -3,7 +3,7 @@
 // A change of a table concerns the stream tables that read it, what it inherits from, or what inherits from it; a change of
 // where a table belongs, those that read it or what is below it, and those that read the parent or what is above that. The
 // marks are made before the command, as parts of it may be committed before it ends, and again after it for stream tables whose
-// creators it had to wait for.
+// creators it had to wait for: between the commits of DETACH CONCURRENTLY every reader recomputes.
 #include "api/source_ddl.hpp"
 
 #include "capture/capture_triggers.hpp"
@@ -78,13 +78,16 @@ List *StreamsConcerned(const SourceDdl *ddl) {
   return streams;
 }
 
-// Waits for creators who rely on the captures of a table and what it inherits from, and keeps others away: they hold no
-// lock that DETACH CONCURRENTLY would wait for before its first commit.
-void LockLogsAbove(Oid relid) {
+// Locks the logs of a table and of what it inherits from, as objects: it waits for creators who rely on them, and keeps others
+// away. Returns what UnlockTogether takes.
+List *LockLogsAbove(Oid relid) {
+  List *wanted = NIL;
   ListCell *cell;
   LogEntry entry;
   foreach (cell, TableAndAbove(relid))
-    if (ReadLogEntry(lfirst_oid(cell), &entry)) LockLogObject(lfirst_oid(cell), AccessExclusiveLock);
+    if (ReadLogEntry(lfirst_oid(cell), &entry)) wanted = lappend(wanted, WantLogObject(lfirst_oid(cell), AccessExclusiveLock));
+  if (wanted != NIL) LockTogether(relid, wanted);
+  return wanted;
 }
 
 bool HasForeignMember(Oid relid) {
@@ -172,6 +175,8 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 
 void AfterTreeChange(const SourceDdl *ddl) {
   if (!OidIsValid(ddl->table)) return;
+  // After all tables of the command: whoever has them shared may still ask for a log.
+  if (OidIsValid(ddl->parent)) (void)LockLogsAbove(ddl->parent);
   CommandCounterIncrement();
   AcceptInvalidationMessages();
   ListCell *cell;
@@ -216,8 +221,8 @@ void BeforeAlterTable(const AlterTableStmt *statement, SourceDdl *ddl) {
   if (!OidIsValid(relid) || !compat::OwnsRelation(relid, GetUserId())) return;
   const RangeVar *other_name = parent_name != nullptr ? parent_name : child_name;
   const Oid other = other_name != nullptr ? RangeVarGetRelid(other_name, NoLock, true) : InvalidOid;
-  // Before the locks that the command takes, which creators may be waiting for.
-  if (OidIsValid(other)) LockLogsAbove(child_name != nullptr ? relid : other);
+  // Creators that are there already may still want the tables that the command is about to lock.
+  if (OidIsValid(other)) UnlockTogether(LockLogsAbove(child_name != nullptr ? relid : other));
   relid = RangeVarGetRelid(statement->relation, AlterTableGetLockLevel(statement->cmds), true);
   if (!OidIsValid(relid)) return;
   const bool moves_other = child_name != nullptr && OidIsValid(other);

@@ -13,6 +13,7 @@
 #include "capture/source_capture.hpp"
 #include "capture/source_lock.hpp"
 #include "pg/catalog.hpp"
+#include "pg/inheritance.hpp"
 #include "pg/rebuild.hpp"
 #include "pg/source_use.hpp"
 
@@ -53,31 +54,35 @@ void RefuseAmidStatement(Oid table) {
   relation_close(rel, NoLock);
 }
 
-// By OID, as other creators do; what has left the tree last.
-List *TablesOfShape(const CaptureShape *shape, const List *stale_tables) {
-  List *relids = list_concat_copy(shape->passages, shape->holders);
-  list_sort(relids, list_oid_cmp);
-  relids = list_concat_unique_oid(relids, stale_tables);
+// What attaching a source must lock: everything through which its rows are written, and what was part of its tree before,
+// where triggers must go. Nothing when these columns are captured as it is.
+List *TablesToLock(Oid source, const Bitmapset *columns) {
+  LogEntry entry;
+  bool has_log;
+  if (Suffices(source, columns, &entry, &has_log)) return NIL;
+  const CaptureShape shape = ShapeOf(source);
+  List *stale_tables;
+  (void)TriggersBeyond(source, &shape, &stale_tables);
+  List *relids = list_concat_unique_oid(list_concat_copy(shape.passages, shape.holders), stale_tables);
   ListCell *cell;
   foreach (cell, relids) RefuseAmidStatement(lfirst_oid(cell));
   return relids;
 }
 
-// Locks what attaching needs: it waits out writers of everything through which the source's rows are written, and of what
-// was part of its tree before, where triggers must go. Returns the shape, which then cannot change.
-CaptureShape LockShape(Oid source, List **unwanted) {
-  for (;;) {
-    CHECK_FOR_INTERRUPTS();
-    const CaptureShape shape = ShapeOf(source);
-    List *stale_tables;
-    (void)TriggersBeyond(source, &shape, &stale_tables);
-    LockTablesPatiently(source, TablesOfShape(&shape, stale_tables), ShareRowExclusiveLock);
-    AcceptInvalidationMessages();
-    const CaptureShape now = ShapeOf(source);
-    List *stale_now;
-    *unwanted = TriggersBeyond(source, &now, &stale_now);
-    if (SameShape(&shape, &now) && list_difference_oid(stale_now, stale_tables) == NIL) return now;
-  }
+List *TablesToLockForAll(int nsources, const Oid *sources, Bitmapset *const *columns) {
+  List *relids = NIL;
+  for (int i = 0; i < nsources; ++i) relids = list_concat_unique_oid(relids, TablesToLock(sources[i], columns[i]));
+  list_sort(relids, list_oid_cmp);
+  return relids;
+}
+
+// As the server locks them for a query. Whoever changes a tree has its tables before he asks for the log, and so must we.
+List *LockMembers(int nsources, const Oid *sources) {
+  List *members = NIL;
+  for (int i = 0; i < nsources; ++i) members = list_concat_unique_oid(members, TreeMembers(sources[i], nullptr));
+  ListCell *cell;
+  foreach (cell, members) LockRelationOid(lfirst_oid(cell), AccessShareLock);
+  return members;
 }
 
 void CheckCapturable(Oid source) {
@@ -96,39 +101,43 @@ void LockSegments(const LogEntry *entry, LOCKMODE mode) {
 
 }  // namespace
 
-void ShareLog(Oid source) { LockLogObject(source, AccessShareLock); }
+List *ShareLogs(const StreamSource *sources, int nsources) {
+  List *wanted = NIL;
+  for (int i = 0; i < nsources; ++i) wanted = lappend(wanted, WantLogObject(sources[i].relid, AccessShareLock));
+  if (wanted != NIL) LockTogether(sources[0].relid, wanted);
+  return wanted;
+}
 
-void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns) {
-  List *relids = NIL;
-  for (int i = 0; i < nsources; ++i) {
-    LogEntry entry;
-    bool has_log;
-    if (Suffices(sources[i], columns[i], &entry, &has_log)) continue;
-    const CaptureShape shape = ShapeOf(sources[i]);
-    List *stale_tables;
-    (void)TriggersBeyond(sources[i], &shape, &stale_tables);
-    relids = list_concat_unique_oid(relids, TablesOfShape(&shape, stale_tables));
+void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns, WantedLock *further) {
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    List *members = LockMembers(nsources, sources);
+    List *tables = TablesToLockForAll(nsources, sources, columns), *wanted = NIL;
+    ListCell *cell;
+    foreach (cell, tables) wanted = lappend(wanted, WantTable(lfirst_oid(cell), ShareRowExclusiveLock));
+    for (int i = 0; i < nsources; ++i) wanted = lappend(wanted, WantLogObject(sources[i], AccessShareLock));
+    if (further != nullptr) wanted = lappend(wanted, further);
+    if (wanted == NIL) return;
+    LockTogether(nsources > 0 ? sources[0] : InvalidOid, wanted);
+    // Nobody changes what was looked at any more, if it is still as it was.
+    if (list_difference_oid(TablesToLockForAll(nsources, sources, columns), tables) == NIL &&
+        list_difference_oid(LockMembers(nsources, sources), members) == NIL)
+      return;
+    UnlockTogether(wanted);
   }
-  list_sort(relids, list_oid_cmp);
-  if (relids != NIL) LockTablesPatiently(sources[0], relids, ShareRowExclusiveLock);
 }
 
 bool AttachCapture(Oid source, const Bitmapset *columns) {
   LogEntry entry;
   bool has_log;
-  // Held to the end: nobody detaches, and (by the segments' locks) nobody reclaims what the new stream table's first
-  // frontier may not contain.
-  LockLogObject(source, AccessShareLock);
+  // To the end nobody detaches, by the lock of the log; and (by the segments' locks) nobody reclaims what the new stream
+  // table's first frontier may not contain.
   if (Suffices(source, columns, &entry, &has_log)) {
     LockSegments(&entry, AccessShareLock);
     return false;
   }
-  List *unwanted;
-  const CaptureShape shape = LockShape(source, &unwanted);
-  if (Suffices(source, columns, &entry, &has_log)) {
-    LockSegments(&entry, AccessShareLock);
-    return false;
-  }
+  const CaptureShape shape = ShapeOf(source);
+  List *tables, *unwanted = TriggersBeyond(source, &shape, &tables);
   CheckCapturable(source);
   // Who read the log while triggers were missing, or wrote too much, must not go on from there.
   if (has_log && (unwanted != NIL || !TriggersAreComplete(source, &shape))) MarkForRebuild(source);

@@ -14,6 +14,7 @@
 // that is the frontier's.
 #pragma once
 
+#include "capture/source_lock.hpp"
 #include "core/batch_codec.hpp"
 #include "pg/includes.hpp"
 #include "pg/stream.hpp"
@@ -26,17 +27,16 @@ inline constexpr Size kLogNullBitmap = (kLogColumns + 7) / 8;
 
 // --- Attaching (capture/attach.cpp) ------------------------------------------------------------------------------
 
-// Makes sure that changes of these columns of a source are captured, for a stream table being created in this
-// transaction. Creates the log and the capture triggers where they are missing, widens the columns where they do not
-// suffice; takes no lock that blocks a writer when nothing is missing, and otherwise ShareRowExclusiveLock on the source
-// (held to the end of the transaction), so that no transaction that wrote before can still be open; 55P03 when that lock is
-// not to be had within pgstream.attach_timeout. Takes AccessShareLock on the segments too (as LockLog). Returns true when
-// this call changed what is captured.
-bool AttachCapture(Oid source, const Bitmapset *columns);
+// Takes, together, the locks that attaching the sources of a stream table needs, so that a writer of one source who goes on to
+// another does not meet us waiting for it: AccessShareLock on what they consist of, the logs as objects (shared), and
+// ShareRowExclusiveLock on the tables where something is missing, so that no transaction that wrote before can still be open;
+// 55P03 when that is not to be had within pgstream.attach_timeout. further (or nullptr) is had together with them.
+void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns, WantedLock *further);
 
-// For a stream table over several sources, before AttachCapture of each: takes the locks that it will need together, so that a
-// writer of one source that goes on to another does not meet us waiting for it.
-void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns);
+// After that: makes sure that changes of these columns of a source are captured, for a stream table being created in this
+// transaction. Creates the log and the capture triggers where they are missing, widens the columns where they do not
+// suffice. Takes AccessShareLock on the segments too (as LockLog). Returns true when this call changed what is captured.
+bool AttachCapture(Oid source, const Bitmapset *columns);
 
 // Removes the triggers and the log of a source that no stream table reads any more (nothing when one does, or when the
 // source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile).
@@ -81,8 +81,9 @@ void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *positio
 
 // --- Reclaiming (capture/reclaim.cpp) -----------------------------------------------------------------------------
 
-// To the end of the transaction nobody removes the log of a source, or adds a segment to it.
-void ShareLog(Oid source);
+// Nobody removes the logs of some sources, or adds segments to them, until UnlockTogether is called with the result, or the
+// transaction ends.
+List *ShareLogs(const StreamSource *sources, int nsources);
 
 // Asks for the segments of a log to be truncated all of whose records the frontier of every consumer contains, as committed
 // now. Done at the end of this transaction, before its commit, if the segments' locks are free then; where they are not,

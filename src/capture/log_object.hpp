@@ -2,7 +2,8 @@
 //
 // The lock is shared by those who rely on a capture from now on (AccessShareLock), exclusive to the one who removes it
 // (AccessExclusiveLock); who reclaims excludes others who do and those who remove (ShareUpdateExclusiveLock). Writers and
-// readers of the log never take it.
+// readers of the log never take it. Nobody waits for a relation's lock while he holds it, and the other way round it comes
+// last: who changes a tree, attaches or folds has the tables by then, so that whom he waits for does not wait for him.
 #pragma once
 
 #include "capture/source_capture.hpp"
@@ -12,8 +13,8 @@
 
 namespace pgstream {
 
-inline void LockLogObject(Oid source, LOCKMODE mode) {
-  LockDatabaseObject(CatalogRelationId("pgs_log"), source, 0, mode);
+inline WantedLock *WantLogObject(Oid source, LOCKMODE mode) {
+  return WantObject(CatalogRelationId("pgs_log"), source, mode);
 }
 
 inline bool TryLockLogObjectOnce(Oid source, LOCKMODE mode) {

@@ -90,7 +90,7 @@ bool RegisterSources(Oid stream, const DeltaPlan *plan) {
   for (int i = 0; i < plan->nsources; ++i) sources = lappend_oid(sources, plan->sources[i]);
   list_sort(sources, list_oid_cmp);
   ListCell *cell;
-  if (plan->nsources > 1) LockForAttaching(plan->nsources, plan->sources, plan->columns);
+  LockForAttaching(plan->nsources, plan->sources, plan->columns, nullptr);
   // In OID order, so that two creators cannot deadlock.
   foreach (cell, sources) {
     const Oid source = lfirst_oid(cell);

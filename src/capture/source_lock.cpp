@@ -71,60 +71,99 @@ static bool WaitWithTimeout(int milliseconds, F &&wait) {
   return false;
 }
 
-// Locks all of them or none, without waiting. Returns the one that was not free, InvalidOid when all are locked.
-static Oid LockAllAtOnce(const List *relids, LOCKMODE mode) {
-  for (int i = 0; i < list_length(relids); ++i) {
-    const Oid relid = list_nth_oid(relids, i);
-    if (ConditionalLockRelationOid(relid, mode)) continue;
-    while (--i >= 0) UnlockRelationOid(list_nth_oid(relids, i), mode);
-    return relid;
-  }
-  return InvalidOid;
+WantedLock *WantTable(Oid relid, LOCKMODE mode) {
+  auto *wanted = static_cast<WantedLock *>(palloc(sizeof(WantedLock)));
+  SET_LOCKTAG_RELATION(wanted->tag, MyDatabaseId, relid);
+  wanted->mode = mode;
+  return wanted;
+}
+
+WantedLock *WantObject(Oid class_id, Oid object_id, LOCKMODE mode) {
+  auto *wanted = static_cast<WantedLock *>(palloc(sizeof(WantedLock)));
+  SET_LOCKTAG_OBJECT(wanted->tag, MyDatabaseId, class_id, object_id, 0);
+  wanted->mode = mode;
+  return wanted;
+}
+
+static WantedLock *NthLock(const List *wanted, int i) { return static_cast<WantedLock *>(list_nth(wanted, i)); }
+
+// The first n go. Their owner is the transaction, as it is for those that a subtransaction of ours left to it.
+static void UnlockFirst(const List *wanted, int n) {
+  const ResourceOwner saved = CurrentResourceOwner;
+  CurrentResourceOwner = CurTransactionResourceOwner;
+  while (--n >= 0) (void)LockRelease(&NthLock(wanted, n)->tag, NthLock(wanted, n)->mode, false);
+  CurrentResourceOwner = saved;
+}
+
+void UnlockTogether(const List *wanted) { UnlockFirst(wanted, list_length(wanted)); }
+
+static bool TryLock(WantedLock *wanted) {
+  return LockAcquire(&wanted->tag, wanted->mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+// Locks all of them or none, without waiting. Returns the one that was not free, nullptr when all are locked.
+static WantedLock *LockAllAtOnce(const List *wanted) {
+  const ResourceOwner saved = CurrentResourceOwner;
+  CurrentResourceOwner = CurTransactionResourceOwner;
+  int i = 0;
+  while (i < list_length(wanted) && TryLock(NthLock(wanted, i))) ++i;
+  CurrentResourceOwner = saved;
+  if (i == list_length(wanted)) return nullptr;
+  UnlockFirst(wanted, i);
+  return NthLock(wanted, i);
+}
+
+// Who holds the lock now is waited for, as CREATE INDEX CONCURRENTLY does: nobody queues behind us, and the deadlock detector
+// and pg_blocking_pids see whom we wait for.
+static void WaitOutHolders(const WantedLock *busy) {
+  int count;
+  VirtualTransactionId *holders = GetLockConflicts(&busy->tag, busy->mode, &count);
+  for (int i = 0; i < count; ++i) (void)VirtualXactLock(holders[i], true);
 }
 
 static int MillisecondsLeft(TimestampTz deadline) {
   return static_cast<int>(Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX / 2));
 }
 
-void LockTablesPatiently(Oid source, const List *relids, LOCKMODE mode) {
-  Oid busy = LockAllAtOnce(relids, mode);
-  if (!OidIsValid(busy)) return;
+// A place in the queue, for a moment that others can bear: those who hold a lock may follow each other without a gap.
+static bool QueueFor(const List *wanted, int milliseconds) {
+  const TimestampTz patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+  return WaitWithTimeout(milliseconds, [&] {
+    for (int i = 0; i < list_length(wanted); ++i) {
+      WantedLock *one = NthLock(wanted, i);
+      if (TryLock(one)) continue;
+      SetLockTimeout(Max(MillisecondsLeft(patience), 1));
+      (void)LockAcquire(&one->tag, one->mode, false, false);
+    }
+  });
+}
+
+static void LockPatiently(Oid source, const List *wanted) {
   const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), attach_timeout_ms);
   int queue_ms = kFirstQueueMs;
-  for (;;) {
-    const int left = MillisecondsLeft(deadline);
-    if (left <= 0) break;
-    // Wait out those who hold the lock now, as CREATE INDEX CONCURRENTLY does: nobody queues behind us, and the deadlock
-    // detector and pg_blocking_pids see whom we wait for. Nothing is held meanwhile: a writer of one table of a tree that goes
-    // on to another must not meet us there.
-    LOCKTAG tag;
-    SET_LOCKTAG_RELATION(tag, MyDatabaseId, busy);
-    const bool waited_out = WaitWithTimeout(left, [&] {
-      int count;
-      VirtualTransactionId *holders = GetLockConflicts(&tag, mode, &count);
-      for (int i = 0; i < count; ++i) (void)VirtualXactLock(holders[i], true);
-    });
-    if (!waited_out) break;
-    busy = LockAllAtOnce(relids, mode);
-    if (!OidIsValid(busy)) return;
-    // Writers follow each other without a gap: queue, for a moment that they can bear.
-    const TimestampTz patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), queue_ms);
-    if (WaitWithTimeout(queue_ms, [&] {
-          for (int i = 0; i < list_length(relids); ++i) {
-            if (ConditionalLockRelationOid(list_nth_oid(relids, i), mode)) continue;
-            SetLockTimeout(Max(MillisecondsLeft(patience), 1));
-            LockRelationOid(list_nth_oid(relids, i), mode);
-          }
-        }))
-      return;
+  while (const WantedLock *busy = LockAllAtOnce(wanted)) {
+    // Nothing is held meanwhile: a writer of one table that goes on to another must not meet us there.
+    if (busy->mode == ShareRowExclusiveLock) {
+      const int left = MillisecondsLeft(deadline);
+      if (left <= 0 || !WaitWithTimeout(left, [&] { WaitOutHolders(busy); })) {
+        char *name = get_rel_name(source);
+        ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+                        errmsg("could not attach change capture to table \"%s\"", name != nullptr ? name : "?"),
+                        errdetail("Transactions that write the table did not end within %d milliseconds.", attach_timeout_ms),
+                        errhint("Try again when they have ended, or raise \"pgstream.attach_timeout\".")));
+      }
+    } else {
+      WaitOutHolders(busy);
+    }
+    if (LockAllAtOnce(wanted) == nullptr || QueueFor(wanted, queue_ms)) return;
     queue_ms = Min(queue_ms * 2, kLongestQueueMs);
     Pause(kPauseMs);
   }
-  char *name = get_rel_name(source);
-  ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-                  errmsg("could not attach change capture to table \"%s\"", name != nullptr ? name : "?"),
-                  errdetail("Transactions that write the table did not end within %d milliseconds.", attach_timeout_ms),
-                  errhint("Try again when they have ended, or raise \"pgstream.attach_timeout\".")));
+}
+
+void LockTogether(Oid source, const List *wanted) {
+  LockPatiently(source, wanted);
+  AcceptInvalidationMessages();
 }
 
 void InitSourceLock() {

@@ -6,11 +6,27 @@
 
 #include "pg/includes.hpp"
 
+extern "C" {
+#include "storage/lock.h"
+}
+
 namespace pgstream {
 
-// Locks a source and its relatives until the end of the transaction, all together: while it waits it holds none of these
-// locks, but for moments. Raises 55P03 when pgstream.attach_timeout passes first.
-void LockTablesPatiently(Oid source, const List *relids, LOCKMODE mode);
+// A lock that is wanted together with others. In palloc memory.
+struct WantedLock {
+  LOCKTAG tag;
+  LOCKMODE mode;
+};
+WantedLock *WantTable(Oid relid, LOCKMODE mode);
+WantedLock *WantObject(Oid class_id, Oid object_id, LOCKMODE mode);
+
+// Takes all locks of a list of WantedLocks until the end of the transaction: while it waits for one it holds none of the
+// others, but for moments. Raises 55P03, in the name of a source, when a ShareRowExclusiveLock among them is not to be had in
+// pgstream.attach_timeout; waits for the others without limit.
+void LockTogether(Oid source, const List *wanted);
+
+// Gives back what one call of LockTogether took.
+void UnlockTogether(const List *wanted);
 
 // Tries for about `milliseconds` without ever queueing. False when the lock was not free in that time.
 bool TryLockRelation(Oid relid, LOCKMODE mode, int milliseconds);

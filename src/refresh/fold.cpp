@@ -166,13 +166,35 @@ bool NeedsRebuild(const Stream *stream, const FrontierRow *frontier) {
          !LogReaches(frontier, stream);
 }
 
-// Puts the capture of the sources in order where the base is to be rebuilt anyway (its log may have exceeded its limit, and
-// then writers have stopped), or where it is not as it must be, in which case the base is rebuilt: changes may be missing in
+// The base is to be rebuilt anyway (its log may have exceeded its limit, and then writers have stopped), or the capture is not
+// as it must be.
+bool CaptureIsWanting(const Stream *stream) {
+  return stream->mode != RefreshMode::Full && stream->enrolled &&
+         (!stream->populated || stream->cut_off || !SourcesAreCaptured(stream));
+}
+
+// One fold at a time; an object lock, so that VACUUM and autovacuum go on. Where the capture must be put in order it comes
+// together with the locks for that: who has written a source, and then refreshes, would otherwise wait here for us, and we
+// for him.
+void LockFold(Oid relid) {
+  for (;;) {
+    const Stream *stream = LookupStream(relid);
+    if (stream != nullptr && CaptureIsWanting(stream)) {
+      LockForAttaching(stream->plan->nsources, stream->plan->sources, stream->plan->columns,
+                       WantObject(RelationRelationId, relid, ExclusiveLock));
+      return;
+    }
+    LockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+    stream = LookupStream(relid);
+    if (stream == nullptr || !CaptureIsWanting(stream)) return;
+    UnlockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+  }
+}
+
+// Puts the capture of the sources in order, where it is wanting, upon which the base is rebuilt: changes may be missing in
 // the log. Nobody takes it away before the commit. True when something was attached.
 bool RepairCapture(const Stream *stream) {
-  if (stream->mode == RefreshMode::Full || !stream->enrolled ||
-      (stream->populated && !stream->cut_off && SourcesAreCaptured(stream)))
-    return false;
+  if (!CaptureIsWanting(stream)) return false;
   const Oid relid = stream->relid;
   const int32 version = stream->version;
   const bool changed = RegisterSources(relid, stream->plan);
@@ -185,8 +207,7 @@ bool RepairCapture(const Stream *stream) {
 }  // namespace
 
 FoldResult RefreshStream(Oid relid) {
-  // One fold at a time; an object lock, so that VACUUM and autovacuum go on.
-  LockDatabaseObject(RelationRelationId, relid, 0, ExclusiveLock);
+  LockFold(relid);
   Relation rel = table_open(relid, RowExclusiveLock);
   const Stream *stream = LookupStream(relid);
   if (stream == nullptr)
@@ -198,7 +219,7 @@ FoldResult RefreshStream(Oid relid) {
   // Their trees may have got members meanwhile.
   foreach (cell, stream->source_relids) LockRelationOid(lfirst_oid(cell), AccessShareLock);
   // No segment is added to the logs that this fold reads.
-  for (int i = 0; i < stream->nsources; ++i) ShareLog(stream->sources[i].relid);
+  const List *shared = ShareLogs(stream->sources, stream->nsources);
   stream = LookupStream(relid);
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
   for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
@@ -268,6 +289,8 @@ FoldResult RefreshStream(Oid relid) {
   PopActiveSnapshot();
   UnregisterSnapshot(snapshot);
   for (int i = 0; i < stream->nsources; ++i) UnlockLog(&stream->sources[i]);
+  // Not to the end: whoever changes a tree waits for this lock with tables locked that this transaction may want next.
+  UnlockTogether(shared);
   table_close(rel, NoLock);
   return result;
 }
