@@ -76,21 +76,10 @@ LogConsumer *ReadLogConsumers(Oid source, Snapshot snapshot, int *count) {
 }
 
 bool SetLogStart(CatalogScan *scan, HeapTuple tuple, int64 log_start) {
-  HeapTupleData locked = *tuple;
-  Buffer buffer;
-  TM_FailureData failure;
-  const TM_Result result = heap_lock_tuple(scan->rel, &locked, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-                                           LockWaitSkip, false, &buffer, &failure);
-  ReleaseBuffer(buffer);
-  if (result != TM_Ok) return false;
-  Datum values[pgs_dependency::natts] = {};
-  bool nulls[pgs_dependency::natts] = {};
-  bool replace[pgs_dependency::natts] = {};
-  values[pgs_dependency::log_start - 1] = Int64GetDatum(log_start);
-  replace[pgs_dependency::log_start - 1] = true;
-  HeapTuple changed = heap_modify_tuple(tuple, RelationGetDescr(scan->rel), values, nulls, replace);
-  CatalogTupleUpdate(scan->rel, &tuple->t_self, changed);
-  heap_freetuple(changed);
+  if (LockCatalogRow(scan->rel, tuple, LockWaitSkip) != TM_Ok) return false;
+  const AttrNumber column = pgs_dependency::log_start;
+  const Datum value = Int64GetDatum(log_start);
+  CatalogTupleUpdate(scan->rel, &tuple->t_self, WithColumns(scan, tuple, 1, &column, &value, nullptr));
   return true;
 }
 

@@ -151,13 +151,7 @@ bool LockDependencies(const Request *request) {
       all = false;
       break;
     }
-    HeapTupleData locked = *tuple;
-    Buffer buffer;
-    TM_FailureData failure;
-    const TM_Result result = heap_lock_tuple(scan.rel, &locked, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-                                             LockWaitSkip, false, &buffer, &failure);
-    ReleaseBuffer(buffer);
-    if (result != TM_Ok) {
+    if (LockCatalogRow(scan.rel, tuple, LockWaitSkip) != TM_Ok) {
       all = false;
       break;
     }

@@ -25,43 +25,31 @@ void Register(Oid stream, Oid source, const Bitmapset *columns) {
 
 // Makes the columns of a registration those that the plan uses. True when they were others.
 bool UpdateColumns(Oid stream, Oid source, const Bitmapset *columns) {
-  CatalogScan scan;
-  bool changed = false;
-  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
-                        RowExclusiveLock))
-    return false;
   ArrayType *const wanted = ColumnNumbers(columns);
-  while (HeapTuple tuple = NextCatalogTuple(&scan)) {
-    if (DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr)) != source) continue;
-    const ArrayType *present = DatumGetArrayTypePCopy(CatalogColumn(&scan, tuple, pgs_dependency::columns, nullptr));
-    if (VARSIZE(present) == VARSIZE(wanted) && memcmp(present, wanted, VARSIZE(wanted)) == 0) continue;
-    Datum values[pgs_dependency::natts] = {};
-    bool nulls[pgs_dependency::natts] = {};
-    bool replace[pgs_dependency::natts] = {};
-    values[pgs_dependency::columns - 1] = PointerGetDatum(wanted);
-    replace[pgs_dependency::columns - 1] = true;
-    CatalogTupleUpdate(scan.rel, &tuple->t_self,
-                       heap_modify_tuple(tuple, RelationGetDescr(scan.rel), values, nulls, replace));
-    changed = true;
-  }
-  EndCatalogScan(&scan);
-  return changed;
+  return ChangeCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream,
+                           [&](const CatalogScan *scan, HeapTuple tuple) {
+                             if (DatumGetObjectId(CatalogColumn(scan, tuple, pgs_dependency::source_relid, nullptr)) != source)
+                               return tuple;
+                             const ArrayType *present =
+                                 DatumGetArrayTypePCopy(CatalogColumn(scan, tuple, pgs_dependency::columns, nullptr));
+                             if (VARSIZE(present) == VARSIZE(wanted) && memcmp(present, wanted, VARSIZE(wanted)) == 0)
+                               return tuple;
+                             const AttrNumber column = pgs_dependency::columns;
+                             const Datum value = PointerGetDatum(wanted);
+                             return WithColumns(scan, tuple, 1, &column, &value, nullptr);
+                           }) > 0;
 }
 
 // Removes the registration for sources that the plan does not capture (any more), and their capture if nobody else has it.
 bool Unregister(Oid stream, List *sources) {
   List *gone = NIL;
-  CatalogScan scan;
-  if (!BeginCatalogScan(&scan, "pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream, nullptr,
-                        RowExclusiveLock))
-    return false;
-  while (HeapTuple tuple = NextCatalogTuple(&scan)) {
-    const Oid source = DatumGetObjectId(CatalogColumn(&scan, tuple, pgs_dependency::source_relid, nullptr));
-    if (list_member_oid(sources, source)) continue;
-    CatalogTupleDelete(scan.rel, &tuple->t_self);
-    gone = lappend_oid(gone, source);
-  }
-  EndCatalogScan(&scan);
+  ChangeCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, stream,
+                    [&](const CatalogScan *scan, HeapTuple tuple) -> HeapTuple {
+                      const Oid source = DatumGetObjectId(CatalogColumn(scan, tuple, pgs_dependency::source_relid, nullptr));
+                      if (list_member_oid(sources, source)) return tuple;
+                      gone = list_append_unique_oid(gone, source);
+                      return nullptr;
+                    });
   list_sort(gone, list_oid_cmp);
   ListCell *cell;
   foreach (cell, gone) DetachCaptureIfUnused(lfirst_oid(cell));

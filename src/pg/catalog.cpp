@@ -48,77 +48,39 @@ Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column,
   return value;
 }
 
-TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple) {
+TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple, LockWaitPolicy policy) {
   HeapTupleData locked = *tuple;
   Buffer buffer;
   TM_FailureData failure;
-  const TM_Result result = heap_lock_tuple(catalog, &locked, GetCurrentCommandId(true), LockTupleExclusive, LockWaitBlock,
+  const TM_Result result = heap_lock_tuple(catalog, &locked, GetCurrentCommandId(true), LockTupleExclusive, policy,
                                            false, &buffer, &failure);
   ReleaseBuffer(buffer);
   return result;
 }
 
 int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key) {
-  int deleted = 0;
-  bool again;
-  do {
-    CatalogScan scan;
-    again = false;
-    if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return deleted;
-    while (HeapTuple tuple = NextCatalogTuple(&scan)) {
-      // A reclaim may be updating the row; the next scan's snapshot sees what it left.
-      if (LockCatalogRow(scan.rel, tuple) == TM_Ok) {
-        CatalogTupleDelete(scan.rel, &tuple->t_self);
-        ++deleted;
-      } else {
-        again = true;
-      }
-    }
-    EndCatalogScan(&scan);
-    CHECK_FOR_INTERRUPTS();
-  } while (again);
-  return deleted;
+  return ChangeCatalogRows(catalog, index, column, key, [](const CatalogScan *, HeapTuple) -> HeapTuple { return nullptr; });
 }
 
-// One attempt at UpdateCatalogRow; again is set when the row changed under it.
-static bool TryUpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
-                                const Datum *values, const bool *nulls, bool *again) {
-  CatalogScan scan;
-  bool found = false;
-  *again = false;
-  if (!BeginCatalogScan(&scan, catalog, index, 1, key, nullptr, RowExclusiveLock)) return false;
-  HeapTuple tuple = NextCatalogTuple(&scan);
-  if (tuple != nullptr) {
-    const TM_Result locked = LockCatalogRow(scan.rel, tuple);
-    // What this command changed itself is an error of the program, which the update reports.
-    *again = locked != TM_Ok && locked != TM_SelfModified;
+HeapTuple WithColumns(const CatalogScan *scan, HeapTuple tuple, int n, const AttrNumber *columns, const Datum *values,
+                      const bool *nulls) {
+  const TupleDesc desc = RelationGetDescr(scan->rel);
+  Datum *new_values = static_cast<Datum *>(palloc0(sizeof(Datum) * desc->natts));
+  bool *new_nulls = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
+  bool *replace = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
+  for (int i = 0; i < n; ++i) {
+    new_values[columns[i] - 1] = values[i];
+    new_nulls[columns[i] - 1] = nulls != nullptr && nulls[i];
+    replace[columns[i] - 1] = true;
   }
-  if (tuple != nullptr && !*again) {
-    const TupleDesc desc = RelationGetDescr(scan.rel);
-    Datum *new_values = static_cast<Datum *>(palloc0(sizeof(Datum) * desc->natts));
-    bool *new_nulls = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
-    bool *replace = static_cast<bool *>(palloc0(sizeof(bool) * desc->natts));
-    for (int i = 0; i < n; ++i) {
-      new_values[columns[i] - 1] = values[i];
-      new_nulls[columns[i] - 1] = nulls != nullptr && nulls[i];
-      replace[columns[i] - 1] = true;
-    }
-    HeapTuple changed = heap_modify_tuple(tuple, desc, new_values, new_nulls, replace);
-    CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
-    found = true;
-  }
-  EndCatalogScan(&scan);
-  return found;
+  return heap_modify_tuple(tuple, desc, new_values, new_nulls, replace);
 }
 
 bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
                       const Datum *values, const bool *nulls) {
-  bool again, found;
-  do {
-    found = TryUpdateCatalogRow(catalog, index, key, n, columns, values, nulls, &again);
-    CHECK_FOR_INTERRUPTS();
-  } while (again);
-  return found;
+  return ChangeCatalogRows(catalog, index, 1, key, [&](const CatalogScan *scan, HeapTuple tuple) {
+           return WithColumns(scan, tuple, n, columns, values, nulls);
+         }) > 0;
 }
 
 static int catalog_commands = 0;

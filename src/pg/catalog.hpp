@@ -31,9 +31,45 @@ void EndCatalogScan(CatalogScan *scan);
 // Column of a catalog tuple; *isnull may be nullptr for NOT NULL columns.
 Datum CatalogColumn(const CatalogScan *scan, HeapTuple tuple, AttrNumber column, bool *isnull);
 
-// Waits for whoever is changing a row and locks it. TM_Ok: locked; TM_SelfModified: this very command has changed it; else it
-// was changed or is gone meanwhile, and the next scan's snapshot sees what is left.
-TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple);
+// Locks a row, and waits for whoever is changing it, or not, as the policy says. TM_Ok: locked; TM_SelfModified: this very
+// command has changed it; else it was changed or is gone meanwhile, and the next scan's snapshot sees what is left.
+TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple, LockWaitPolicy policy);
+
+// A tuple with n of its columns changed.
+HeapTuple WithColumns(const CatalogScan *scan, HeapTuple tuple, int n, const AttrNumber *columns, const Datum *values,
+                      const bool *nulls);
+
+// Changes rows of a catalog whose column (through the index named) equals key. change(scan, tuple) returns the tuple itself to
+// leave it, another one to put in its place, nullptr to delete it; it may be asked again, when somebody else, a reclaim say,
+// changed the row meanwhile, and then about rows that it has changed itself. Returns the number of changes.
+template <class Change>
+int ChangeCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key, Change &&change) {
+  int changes = 0;
+  bool again;
+  do {
+    CatalogScan scan;
+    again = false;
+    if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return changes;
+    while (HeapTuple tuple = NextCatalogTuple(&scan)) {
+      HeapTuple changed = change(&scan, tuple);
+      if (changed == tuple) continue;
+      const TM_Result locked = LockCatalogRow(scan.rel, tuple, LockWaitBlock);
+      // What this command changed itself is an error of the program, which the change reports.
+      if (locked != TM_Ok && locked != TM_SelfModified) {
+        again = true;
+        continue;
+      }
+      if (changed == nullptr)
+        CatalogTupleDelete(scan.rel, &tuple->t_self);
+      else
+        CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
+      ++changes;
+    }
+    EndCatalogScan(&scan);
+    CHECK_FOR_INTERRUPTS();
+  } while (again);
+  return changes;
+}
 
 // Deletes every row of a catalog whose column (through the index named) equals key. Returns their number.
 int DeleteCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key);
