@@ -5,6 +5,7 @@
 #include "api/key_index_upkeep.hpp"
 #include "api/options.hpp"
 #include "api/query_checks.hpp"
+#include "capture/change_log.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/query_identity.hpp"
@@ -90,7 +91,43 @@ void Redefine(Relation rel, const Query *query, RefreshMode mode) {
   CommandCounterIncrement();
 }
 
+RefreshMode ModeAfter(Relation rel, const Alteration *alteration) {
+  return alteration->sets_mode ? alteration->mode : LookupStream(RelationGetRelid(rel))->mode;
+}
+
+const Query *QueryAfter(Relation rel, const Alteration *alteration) {
+  return alteration->query != nullptr ? alteration->query : LoadDefinition(rel);
+}
+
+void CheckRedefinition(Relation rel, const Alteration *alteration, const AlterationEffect *effect) {
+  if (effect->misfits != nullptr)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+                    errmsg("cannot change the columns of stream table \"%s\"", RelationGetRelationName(rel)),
+                    errdetail("%s", effect->misfits),
+                    errhint("Let the query return the same columns, or drop the stream table and create it anew.")));
+  const Query *query = QueryAfter(rel, alteration);
+  CheckDefinition(reinterpret_cast<const Node *>(query), ModeAfter(rel, alteration));
+  if (alteration->query != nullptr && ReadsStream(query, RelationGetRelid(rel)))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                    errmsg("stream table \"%s\" cannot read itself", RelationGetRelationName(rel)),
+                    errdetail("The query reads it, be it through views or other stream tables.")));
+}
+
 }  // namespace
+
+void LockForRedefinition(Relation rel, LOCKMODE lock, const Alteration *alteration, const AlterationEffect *effect) {
+  const Oid relid = RelationGetRelid(rel);
+  // Nobody is made to wait for what is refused.
+  CheckRedefinition(rel, alteration, effect);
+  const bool captures = ModeAfter(rel, alteration) == RefreshMode::Differential;
+  const DeltaPlan *plan = captures ? PlanDelta(static_cast<Query *>(copyObjectImpl(QueryAfter(rel, alteration)))) : nullptr;
+  table_close(rel, NoLock);
+  UnlockRelationOid(relid, lock);
+  if (captures)
+    LockForAttaching(plan->nsources, plan->sources, plan->columns, WantTable(relid, AccessExclusiveLock));
+  else
+    LockRelationOid(relid, AccessExclusiveLock);
+}
 
 AlterationEffect EffectOf(Relation rel, const Alteration *alteration) {
   AlterationEffect effect = {};
@@ -122,11 +159,7 @@ AlterationEffect EffectOf(Relation rel, const Alteration *alteration) {
 
 void AlterStream(Relation rel, const Alteration *alteration, const AlterationEffect *effect) {
   const Oid relid = RelationGetRelid(rel);
-  if (effect->misfits != nullptr)
-    ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-                    errmsg("cannot change the columns of stream table \"%s\"", RelationGetRelationName(rel)),
-                    errdetail("%s", effect->misfits),
-                    errhint("Let the query return the same columns, or drop the stream table and create it anew.")));
+  if (effect->redefines) CheckRedefinition(rel, alteration, effect);
   if (alteration->sets_schedule || alteration->status != nullptr) {
     const StoredOptions stored = ReadStoredOptions(relid);
     const char *schedule = alteration->sets_schedule ? alteration->schedule : stored.schedule;
@@ -142,14 +175,7 @@ void AlterStream(Relation rel, const Alteration *alteration, const AlterationEff
     table_close(rel, NoLock);
     return;
   }
-  const RefreshMode mode = alteration->sets_mode ? alteration->mode : LookupStream(relid)->mode;
-  const Query *query = alteration->query != nullptr ? alteration->query : LoadDefinition(rel);
-  CheckDefinition(reinterpret_cast<const Node *>(query), mode);
-  if (alteration->query != nullptr && ReadsStream(query, relid))
-    ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                    errmsg("stream table \"%s\" cannot read itself", RelationGetRelationName(rel)),
-                    errdetail("The query reads it, be it through views or other stream tables.")));
-  Redefine(rel, alteration->query, mode);
+  Redefine(rel, alteration->query, ModeAfter(rel, alteration));
 }
 
 const char *ParseStatus(const char *text) {

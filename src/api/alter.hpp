@@ -28,6 +28,11 @@ struct AlterationEffect {
 
 AlterationEffect EffectOf(Relation rel, const Alteration *alteration);
 
+// Checks an alteration that redefines, gives back `lock` (and closes the table), and waits for the exclusive lock together with
+// what attaching the sources needs. A refresh may be waiting for the first, whose reads the second waits for, and a writer of a
+// source may be about to read the table. What was known of the table may have changed then.
+void LockForRedefinition(Relation rel, LOCKMODE lock, const Alteration *alteration, const AlterationEffect *effect);
+
 // Alters stream table rel, on which the caller holds AccessExclusiveLock (ShareUpdateExclusiveLock suffices for options).
 // Closes rel.
 void AlterStream(Relation rel, const Alteration *alteration, const AlterationEffect *effect);

@@ -53,24 +53,29 @@ PGSTREAM_FUNCTION(pgstream_create_or_replace_stream_table) {
   Alteration alteration = {true, ParseScheduleOption(schedule), true, ParseRefreshMode(mode), nullptr, AnalyseSelect(query)};
 
   LockName(RangeVarGetAndCheckCreationNamespace(name, NoLock, nullptr), name->relname);
-  Oid relid;
-  RangeVarGetAndCheckCreationNamespace(name, ShareUpdateExclusiveLock, &relid);
-  if (!OidIsValid(relid)) {
-    CheckDefinition(reinterpret_cast<const Node *>(alteration.query), alteration.mode);
-    if (!dry_run) CreateByName(name, query, schedule, mode, initialize);
-    return Answer(fcinfo, "CREATE", list_make1(pstrdup("there is no such stream table")));
+  // As in alter_stream_table().
+  for (LOCKMODE lock = ShareUpdateExclusiveLock;; lock = AccessExclusiveLock) {
+    Oid relid;
+    RangeVarGetAndCheckCreationNamespace(name, lock, &relid);
+    if (!OidIsValid(relid)) {
+      CheckDefinition(reinterpret_cast<const Node *>(alteration.query), alteration.mode);
+      if (!dry_run) CreateByName(name, query, schedule, mode, initialize);
+      return Answer(fcinfo, "CREATE", list_make1(pstrdup("there is no such stream table")));
+    }
+    CheckIsStreamTable(relid, name->relname);
+    if (!dry_run) EnrollRestored(relid);
+    Relation rel = table_open(relid, NoLock);
+    const AlterationEffect effect = EffectOf(rel, &alteration);
+    const char *action = effect.misfits != nullptr ? "RECREATE" : effect.redefines ? "REDEFINE" : effect.options ? "ALTER" : "NONE";
+    if (dry_run || strcmp(action, "NONE") == 0) {
+      table_close(rel, NoLock);
+    } else if (effect.redefines && lock != AccessExclusiveLock) {
+      LockForRedefinition(rel, lock, &alteration, &effect);
+      continue;
+    } else {
+      AlterStream(rel, &alteration, &effect);
+      DetachUnusedSources();
+    }
+    return Answer(fcinfo, action, effect.reasons);
   }
-  CheckIsStreamTable(relid, name->relname);
-  if (!dry_run) EnrollRestored(relid);
-  Relation rel = table_open(relid, NoLock);
-  const AlterationEffect effect = EffectOf(rel, &alteration);
-  const char *action = effect.misfits != nullptr ? "RECREATE" : effect.redefines ? "REDEFINE" : effect.options ? "ALTER" : "NONE";
-  if (dry_run || strcmp(action, "NONE") == 0) {
-    table_close(rel, NoLock);
-  } else {
-    if (effect.redefines) LockRelationOid(relid, AccessExclusiveLock);
-    AlterStream(rel, &alteration, &effect);
-    DetachUnusedSources();
-  }
-  return Answer(fcinfo, action, effect.reasons);
 }

@@ -76,11 +76,9 @@ LogConsumer *ReadLogConsumers(Oid source, Snapshot snapshot, int *count) {
 }
 
 bool SetLogStart(CatalogScan *scan, HeapTuple tuple, int64 log_start) {
-  if (LockCatalogRow(scan->rel, tuple, LockWaitSkip) != TM_Ok) return false;
   const AttrNumber column = pgs_dependency::log_start;
   const Datum value = Int64GetDatum(log_start);
-  CatalogTupleUpdate(scan->rel, &tuple->t_self, WithColumns(scan, tuple, 1, &column, &value, nullptr));
-  return true;
+  return UpdateRowUnlessBusy(scan, tuple, 1, &column, &value, nullptr);
 }
 
 bool TryLockSegments(const LogEntry *entry) {

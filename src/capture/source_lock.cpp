@@ -156,7 +156,11 @@ static void LockPatiently(Oid source, const List *wanted) {
       WaitOutHolders(busy);
     }
     if (LockAllAtOnce(wanted) == nullptr || QueueFor(wanted, queue_ms)) return;
-    queue_ms = Min(queue_ms * 2, kLongestQueueMs);
+    // Who waits for more than a source must get his turn, in the end.
+    if (MillisecondsLeft(deadline) > 0 || busy->mode == ShareRowExclusiveLock)
+      queue_ms = Min(queue_ms * 2, kLongestQueueMs);
+    else if (queue_ms < attach_timeout_ms)
+      queue_ms *= 2;
     Pause(kPauseMs);
   }
 }

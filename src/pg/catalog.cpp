@@ -76,6 +76,13 @@ HeapTuple WithColumns(const CatalogScan *scan, HeapTuple tuple, int n, const Att
   return heap_modify_tuple(tuple, desc, new_values, new_nulls, replace);
 }
 
+bool UpdateRowUnlessBusy(const CatalogScan *scan, HeapTuple tuple, int n, const AttrNumber *columns, const Datum *values,
+                         const bool *nulls) {
+  if (LockCatalogRow(scan->rel, tuple, LockWaitSkip) != TM_Ok) return false;
+  CatalogTupleUpdate(scan->rel, &tuple->t_self, WithColumns(scan, tuple, n, columns, values, nulls));
+  return true;
+}
+
 bool UpdateCatalogRow(const char *catalog, const char *index, Oid key, int n, const AttrNumber *columns,
                       const Datum *values, const bool *nulls) {
   return ChangeCatalogRows(catalog, index, 1, key, [&](const CatalogScan *scan, HeapTuple tuple) {

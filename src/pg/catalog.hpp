@@ -39,6 +39,10 @@ TM_Result LockCatalogRow(Relation catalog, HeapTuple tuple, LockWaitPolicy polic
 HeapTuple WithColumns(const CatalogScan *scan, HeapTuple tuple, int n, const AttrNumber *columns, const Datum *values,
                       const bool *nulls);
 
+// Changes n columns of a row, unless somebody else is changing it: it does not wait. False then.
+bool UpdateRowUnlessBusy(const CatalogScan *scan, HeapTuple tuple, int n, const AttrNumber *columns, const Datum *values,
+                         const bool *nulls);
+
 // Changes rows of a catalog whose column (through the index named) equals key. change(scan, tuple) returns the tuple itself to
 // leave it, another one to put in its place, nullptr to delete it; it may be asked again, when somebody else, a reclaim say,
 // changed the row meanwhile, and then about rows that it has changed itself. Returns the number of changes.

@@ -17,18 +17,15 @@ static bool TryToRaise(Oid stream, bool *again) {
   HeapTuple tuple = NextCatalogTuple(&scan);
   if (tuple != nullptr &&
       strcmp(TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::refresh_mode, nullptr)), "FULL") != 0) {
-    const TM_Result locked = LockCatalogRow(scan.rel, tuple);
+    const TM_Result locked = LockCatalogRow(scan.rel, tuple, LockWaitBlock);
     // Several objects that one command changes concern the same stream table: it is raised once.
     raised = locked == TM_Ok || locked == TM_SelfModified;
     *again = !raised;
     if (locked == TM_Ok) {
-      Datum values[pgs_stream::natts] = {};
-      bool nulls[pgs_stream::natts] = {};
-      bool replace[pgs_stream::natts] = {};
-      values[pgs_stream::version - 1] =
+      const AttrNumber column = pgs_stream::version;
+      const Datum value =
           Int32GetDatum(DatumGetInt32(CatalogColumn(&scan, tuple, pgs_stream::version, nullptr)) + 1);
-      replace[pgs_stream::version - 1] = true;
-      HeapTuple changed = heap_modify_tuple(tuple, RelationGetDescr(scan.rel), values, nulls, replace);
+      HeapTuple changed = WithColumns(&scan, tuple, 1, &column, &value, nullptr);
       CatalogTupleUpdate(scan.rel, &tuple->t_self, changed);
       heap_freetuple(changed);
     }

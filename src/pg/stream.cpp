@@ -184,6 +184,7 @@ Stream *LoadStream(Oid relid) {
   }
   EndCatalogScan(&scan);
 
+  // For the moment: who goes on to alter the table must not have a lock on it that another one waits for.
   Relation rel = relation_open(relid, AccessShareLock);
   stream->owner = rel->rd_rel->relowner;
   Query *query = LoadDefinition(rel);
@@ -192,7 +193,7 @@ Stream *LoadStream(Oid relid) {
     stream->key_index = FindKeyIndex(rel, stream->plan);
     if (!stream->enrolled) TakeDefinitionOptions(stream, rel);
   }
-  relation_close(rel, NoLock);
+  relation_close(rel, AccessShareLock);
   if (query == nullptr) return nullptr;
   int64 fold_number = PG_INT64_MAX;
   if (stream->enrolled) stream->populated = IsPopulated(stream, &fold_number);

@@ -9,15 +9,21 @@ extern "C" {
 
 namespace pgstream {
 
-static bool IsPaused(Oid relid) {
+// Refreshing a paused stream table by hand does not resume it. DDL that has marked the stream table and is still open holds its
+// row: the time alone is not worth a wait, or a deadlock, as it is in the history too.
+static void NoteState(Oid relid, TimestampTz end) {
+  const AttrNumber columns[] = {pgs_stream::last_refresh_at, pgs_stream::status};
+  const Datum values[] = {TimestampTzGetDatum(end), CStringGetTextDatum("ACTIVE")};
   CatalogScan scan;
-  bool paused = false;
-  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, AccessShareLock))
-    return false;
-  if (HeapTuple tuple = NextCatalogTuple(&scan))
-    paused = strcmp(TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::status, nullptr)), "PAUSED") == 0;
+  bool activate = false;
+  if (!BeginCatalogScan(&scan, "pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid, nullptr, RowExclusiveLock)) return;
+  if (HeapTuple tuple = NextCatalogTuple(&scan)) {
+    const char *status = TextDatumGetCString(CatalogColumn(&scan, tuple, pgs_stream::status, nullptr));
+    activate = strcmp(status, "PAUSED") != 0 && strcmp(status, "ACTIVE") != 0;
+    if (!activate) (void)UpdateRowUnlessBusy(&scan, tuple, 1, columns, values, nullptr);
+  }
   EndCatalogScan(&scan);
-  return paused;
+  if (activate) (void)UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, lengthof(columns), columns, values, nullptr);
 }
 
 void RecordRefresh(Oid relid, const FoldResult *result, TimestampTz start) {
@@ -34,11 +40,7 @@ void RecordRefresh(Oid relid, const FoldResult *result, TimestampTz start) {
       "INSERT INTO pgstream.pgs_refresh_history (pgs_relid, data_timestamp, start_time, end_time, action, status, "
       "rows_inserted, rows_deleted, duration_ms) VALUES ($1, $2, $2, $3, $4, 'COMPLETED', $5, $6, $7)",
       lengthof(types), types, values, nullptr);
-  // Refreshing a paused stream table by hand does not resume it.
-  const AttrNumber columns[] = {pgs_stream::last_refresh_at, pgs_stream::status};
-  const Datum state[] = {TimestampTzGetDatum(end), CStringGetTextDatum("ACTIVE")};
-  const int count = IsPaused(relid) ? 1 : static_cast<int>(lengthof(columns));
-  UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, count, columns, state, nullptr);
+  NoteState(relid, end);
 }
 
 }  // namespace pgstream
