@@ -466,12 +466,18 @@ def quiet(shared, session):
     session.run('BEGIN ISOLATION LEVEL SERIALIZABLE')
     session.run('SELECT 1')
     session.run('COMMIT')
-    left = session.run("SELECT locktype, mode, coalesce(relation::regclass::text, objid::text), pid FROM pg_locks WHERE pid IS "
-                       "DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = "
-                       "current_database()) AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = pg_locks.pid AND "
-                       "backend_type <> 'client backend')")
-    if left:
-        raise Failure('locks are left: %r' % left[:5])
+    # A session that only looked may still be ending.
+    deadline = time.time() + 10
+    while True:
+        left = session.run("SELECT locktype, mode, coalesce(relation::regclass::text, objid::text), pid FROM pg_locks WHERE pid IS "
+                           "DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = "
+                           "current_database()) AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = pg_locks.pid AND "
+                           "backend_type <> 'client backend')")
+        if not left:
+            break
+        if time.time() > deadline:
+            raise Failure('locks are left: %r' % left[:5])
+        time.sleep(0.05)
     for name, in session.run("SELECT oid::regclass::text FROM pg_class WHERE relnamespace = '%s'::regnamespace AND relname LIKE "
                              "'extra%%' AND relkind = 'r'" % shared.schema):
         session.run('DROP TABLE ' + name)  # its creator was cancelled
