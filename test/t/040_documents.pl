@@ -1,6 +1,8 @@
 # The SQL examples of the documents are true: every ```sql block of README.md and docs/*.md runs, a file at a time and in
 # order, in a database of its own, and shows what the document says it shows.
 #
+# What they point to (tests, source files, names in them, sections) is there.
+#
 # In a block, `-- error: SQLSTATE` above a statement says that it fails so, and `-- => line` behind it or below it says
 # what it returns, values separated by ` | `. A statement ends with the line that ends in a semicolon or \gexec.
 use strict;
@@ -117,5 +119,38 @@ foreach my $document (grep { -f "$top/$_" } @documents)
 }
 ok($has_examples{$_}, "$_ has examples") foreach ('README.md', 'docs/REFERENCE.md', 'docs/OPERATIONS.md');
 
+
+# What they point to is there: tests, source files, names of the program, sections.
+my %pointed = (sql => [ 'test/sql', 'sql' ], specs => [ 'test/specs', 'spec' ], t => [ 'test/t', 'pl' ]);
+my $program = join('', map { slurp_file($_) } glob("$top/src/*.cpp $top/src/*/*.[ch]pp"));
+sub anchors
+{
+	my ($text) = @_;
+	utf8::decode($text);
+	return map { (lc =~ s/[^\w\- ]//gr) =~ tr/ /-/r } $text =~ /^##+ (.*?)\s*$/mg;
+}
+sub dangling
+{
+	my ($file, $text) = @_;
+	my @dangling;
+	while ($text =~ /`(sql|specs|t)\/([\w*]+)`/g)
+	{
+		my ($directory, $suffix) = @{ $pointed{$1} };
+		push @dangling, "$1/$2" if !grep { -f } glob("$top/$directory/$2.$suffix");
+	}
+	while ($text =~ /`(\w+\/\w+\.[ch]pp)`/g) { push @dangling, $1 if !-f "$top/src/$1"; }
+	while ($text =~ /`([A-Z]\w*[a-z][A-Z]\w*)(?:\(\))?`/g) { push @dangling, $1 if $program !~ /\b$1\b/; }
+	while ($text =~ /\]\(([^)#:\s]*)(?:#([^)]+))?\)/g)
+	{
+		my ($to, $anchor) = ($1, $2);
+		my $path = $to eq '' ? "$top/$file" : $file =~ m{/} ? "$top/docs/$to" : "$top/$to";
+		if (!-f $path) { push @dangling, $to; next; }
+		push @dangling, "$to#$anchor" if defined $anchor && !grep { $_ eq $anchor } anchors(slurp_file($path));
+	}
+	return join(' ', @dangling);
+}
+is(dangling('docs/X.md', '`t/none` `sql/none` `sql/reads*` `pg/none.cpp` `NoSuchName` `AcquireOverlay` [a](NONE.md) [b](REFERENCE.md#none) [c](REFERENCE.md#settings)'),
+	't/none sql/none pg/none.cpp NoSuchName NONE.md REFERENCE.md#none', 'pointers to nothing are noticed');
+is(dangling($_, slurp_file("$top/$_")), '', "$_ points to what there is") foreach grep { -f "$top/$_" } @documents;
 $node->stop;
 done_testing();
