@@ -273,6 +273,8 @@ cmp_ok(scalar(@columns), '>', 60, 'columns are found');
 cmp_ok(scalar(@settings), '>', 2, 'settings are found');
 is($schemas[0][0], '0', 'the extension has no objects of a kind that is not looked at');
 is(join("\n", undescribed_objects($reference)), '', 'every object is described');
+my $version = $node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'pg_stream'");
+like($reference, qr/\A# .*\n\n.*\n?.*\bpg_stream \Q$version\E\./, 'of the version that there is');
 my @messages = map { messages($_) } values %sources;
 cmp_ok(scalar(@messages), '>', 70, 'messages are found');
 cmp_ok(scalar(map { sayings($_) } values %sources), '>', 80, 'reasons, properties and alerts are found');
