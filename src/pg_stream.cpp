@@ -6,8 +6,10 @@
 #include "capture/change_log.hpp"
 #include "delta/overlay.hpp"
 #include "pg/boundary.hpp"
+#include "pg/progress.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
+#include "refresh/failures.hpp"
 #include "scan/scan_hooks.hpp"
 
 extern "C" {
@@ -24,6 +26,8 @@ void _PG_init(void) {
   InitAccessMethod();
   if (preloaded) {  // otherwise creating and reading stream tables is refused with a hint
     InitCapture();
+    InitProgress();
+    InitFailures();
     InitUtility();
     InitDrop();
     InitDefinitionChange();

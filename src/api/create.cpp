@@ -88,7 +88,8 @@ int64 CreateStreamTable(const CreateTableAsStmt *original, CreateTableRunner cre
   create_table(statement, argument);
   CommandCounterIncrement();
   const Oid relid = RangeVarGetRelid(into->rel, NoLock, false);
-  if (options.schedule_given)
+  // Not for the default, which a function call always has.
+  if (options.schedule_given && (options.schedule == nullptr || strcmp(options.schedule, kDefaultSchedule) != 0))
     ereport(NOTICE, (errmsg("schedule of stream table \"%s\" is stored", into->rel->relname),
                      errdetail("Folding by schedule comes with the scheduler; reads are live in any case."),
                      errhint("Fold with pgstream.refresh_stream_table().")));

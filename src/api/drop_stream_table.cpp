@@ -9,6 +9,7 @@
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/key_index.hpp"
+#include "refresh/failures.hpp"
 
 extern "C" {
 #include "rewrite/rewriteSupport.h"
@@ -43,6 +44,7 @@ void ForgetStream(Oid relid) {
   ForgetSources(relid);
   DeleteCatalogRows("pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, relid);
   DeleteCatalogRows("pgs_refresh_history", "pgs_refresh_history_relid_idx", 2, relid);
+  ForgetFailures(relid, PG_UINT64_MAX);
   DeleteCatalogRows("pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid);
   InvalidateStream(relid);
 }

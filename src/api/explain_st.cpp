@@ -1,4 +1,4 @@
-// SQL functions explain_st() and defining_query(): what a stream table is and how it is maintained.
+// SQL functions explain_st(), defining_query() and definition_options(): what a stream table is and how it is maintained.
 #include "api/names.hpp"
 #include "api/options.hpp"
 #include "capture/capture_triggers.hpp"
@@ -6,10 +6,12 @@
 #include "capture/frontier.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
+#include "pg/definition_options.hpp"
 #include "pg/source_index.hpp"
 
 extern "C" {
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/regproc.h"
 }
 
@@ -23,6 +25,20 @@ PGSTREAM_FUNCTION(pgstream_defining_query) {
   relation_close(rel, AccessShareLock);
   if (query == nullptr) PG_RETURN_NULL();
   PG_RETURN_TEXT_P(cstring_to_text(DeparseQuery(query, true)));
+}
+
+PGSTREAM_FUNCTION(pgstream_definition_options) {
+  const Oid relid = PG_GETARG_OID(0);
+  Relation rel = try_relation_open(relid, AccessShareLock);
+  if (rel == nullptr) PG_RETURN_NULL();
+  DefinitionOption *options = nullptr;
+  const bool is_stream = HasStreamAccessMethod(rel) && LoadDefinition(rel) != nullptr;
+  const int n = is_stream ? LoadDefinitionOptions(rel, &options) : 0;
+  relation_close(rel, AccessShareLock);
+  if (!is_stream) PG_RETURN_NULL();
+  Datum *texts = static_cast<Datum *>(palloc(sizeof(Datum) * Max(n, 1)));
+  for (int i = 0; i < n; ++i) texts[i] = CStringGetTextDatum(psprintf("%s=%s", options[i].name, options[i].value));
+  PG_RETURN_ARRAYTYPE_P(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 namespace {

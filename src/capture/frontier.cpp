@@ -80,7 +80,8 @@ SnapshotView ViewOfSnapshot(Snapshot snapshot, MemoryContext context) {
   return view;
 }
 
-void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence) {
+void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence,
+                   TimestampTz data_timestamp) {
   ForgetLogMarks();
   const SnapshotView view = ViewOfSnapshot(snapshot, CurrentMemoryContext);
   const Size size = SnapshotTextBound(view.nxip);
@@ -96,7 +97,7 @@ void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapsho
                           OidInputFunctionCall(input, text, io_param, -1),
                           FullTransactionIdGetDatum(GetTopFullTransactionId()),
                           Int64GetDatum(own_sequence),
-                          TimestampTzGetDatum(GetCurrentTimestamp())};
+                          TimestampTzGetDatum(data_timestamp)};
   if (UpdateCatalogRow("pgs_frontier", "pgs_frontier_pkey", relid, lengthof(columns), columns, values, nullptr)) return;
 
   Relation rel = table_open(CatalogRelationId("pgs_frontier"), RowExclusiveLock);
@@ -105,6 +106,12 @@ void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapsho
   for (size_t i = 0; i < lengthof(columns); ++i) row[columns[i] - 1] = values[i];
   CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), row, nulls));
   table_close(rel, NoLock);
+}
+
+void WriteDataTimestamp(Oid relid, TimestampTz data_timestamp) {
+  const AttrNumber column = pgs_frontier::data_timestamp;
+  const Datum value = TimestampTzGetDatum(data_timestamp);
+  (void)UpdateCatalogRow("pgs_frontier", "pgs_frontier_pkey", relid, 1, &column, &value, nullptr);
 }
 
 }  // namespace pgstream

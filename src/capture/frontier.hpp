@@ -24,7 +24,10 @@ FrontierRow *ReadFrontier(Oid relid, Snapshot snapshot, MemoryContext context);
 SnapshotView ViewOfSnapshot(Snapshot snapshot, MemoryContext context);
 
 // Inserts or updates the frontier of a stream table: the base now contains what `snapshot` (the fold's) sees, and of the
-// current transaction's own log records those up to own_sequence.
-void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence);
+// current transaction's own log records those up to own_sequence. data_timestamp: when the snapshot was taken, or before.
+void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence,
+                   TimestampTz data_timestamp);
+// The same, where nothing but the time has changed.
+void WriteDataTimestamp(Oid relid, TimestampTz data_timestamp);
 
 }  // namespace pgstream

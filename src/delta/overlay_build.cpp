@@ -5,6 +5,7 @@
 #include "delta/addition_hash.hpp"
 #include "delta/evaluate.hpp"
 #include "pg/boundary.hpp"
+#include "pg/progress.hpp"
 #include "pg/rebuild.hpp"
 
 extern "C" {
@@ -69,6 +70,7 @@ void VisitRecord(const LogRecord *record, void *argument) {
     ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("invalid change log record of stream table \"%s\"",
                                                             RelationGetRelationName(visit->rel))));
   built->overlay.statistics.pending_changes += decoder.nrows();
+  if (visit->for_fold) AddProgress(kProgressChanges, decoder.nrows());
   if (visit->recompute_reason != nullptr) return;
   if (built->operations == nullptr) {
     visit->recompute_reason = visit->stream->plan->reason;
@@ -193,6 +195,7 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
     ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
     CheckOwnerMayRead(stream);
+    if (visit->for_fold) SetProgressPhase(ProgressPhase::EvaluatingChanges);
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
     built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
   }

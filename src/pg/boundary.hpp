@@ -130,6 +130,17 @@ ErrorData *Attempt(F &&f) {
   return error;
 }
 
+// Runs f, which calls the server; a server error is shown to see(const ErrorData *), which must raise none, before it goes on.
+template <class F, class Observer>
+void Observe(F &&f, Observer &&see) {
+  try {
+    Call(f);
+  } catch (const PgError &e) {
+    see(e.data);
+    throw;
+  }
+}
+
 }  // namespace pgstream
 
 // Defines the SQL-callable function `name`: the thunk the server sees, around a body `static Datum name##_body(...)`.

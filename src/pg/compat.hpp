@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "storage/proc.h"
+#include "utils/backend_status.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -31,6 +32,16 @@ inline bool OwnsRelation(Oid relid, Oid role) {
 #else
   return pg_class_ownercheck(relid, role);
 #endif
+}
+
+// 16: pgstat_fetch_stat_local_beentry became pgstat_get_local_beentry_by_index. Of 1 to pgstat_fetch_stat_numbackends().
+inline const PgBackendStatus *BackendStatus(int index) {
+#if PG_VERSION_NUM >= 160000
+  const LocalPgBackendStatus *local = pgstat_get_local_beentry_by_index(index);
+#else
+  const LocalPgBackendStatus *local = pgstat_fetch_stat_local_beentry(index);
+#endif
+  return local != nullptr ? &local->backendStatus : nullptr;
 }
 
 // 16: per-relation permissions moved from the range table entry to RTEPermissionInfo. Makes rte need no permission.

@@ -2,6 +2,7 @@
 #include "refresh/base_writer.hpp"
 
 #include "pg/boundary.hpp"
+#include "pg/progress.hpp"
 
 namespace pgstream {
 
@@ -96,7 +97,7 @@ void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, 
       writer, [&] { heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, writer->bulk_insert); });
   InsertIndexEntries(writer, tuple, false);
   MemoryContextSwitchTo(saved);
-  ++writer->inserted;
+  SetProgress(kProgressInserted, ++writer->inserted);
   EndRow(writer);
 }
 
@@ -108,13 +109,13 @@ void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, con
       writer, [&] { needs_entries = compat::SimpleHeapUpdate(writer->rel, tid, tuple, &only_summarizing); });
   if (needs_entries) InsertIndexEntries(writer, tuple, only_summarizing);
   MemoryContextSwitchTo(saved);
-  ++writer->updated;
+  SetProgress(kProgressUpdated, ++writer->updated);
   EndRow(writer);
 }
 
 void DeleteBaseRow(BaseWriter *writer, ItemPointer tid) {
   simple_heap_delete(writer->rel, tid);
-  ++writer->deleted;
+  SetProgress(kProgressDeleted, ++writer->deleted);
   EndRow(writer);
 }
 

@@ -10,12 +10,14 @@
 #include "delta/overlay_build.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/progress.hpp"
 #include "pg/rebuild.hpp"
 #include "refresh/base_writer.hpp"
 #include "refresh/rebuild.hpp"
 
 extern "C" {
 #include "catalog/pg_inherits.h"
+#include "utils/timestamp.h"
 }
 
 namespace pgstream {
@@ -204,6 +206,11 @@ bool RepairCapture(const Stream *stream) {
   return changed;
 }
 
+// A time at which everything that the snapshot to be taken (or the transaction's) does not see was not committed yet.
+TimestampTz TimeOfSnapshot(bool xact_snapshot) {
+  return xact_snapshot ? GetCurrentTransactionStartTimestamp() : GetCurrentTimestamp();
+}
+
 }  // namespace
 
 FoldResult RefreshStream(Oid relid) {
@@ -227,6 +234,7 @@ FoldResult RefreshStream(Oid relid) {
 
   // The snapshot comes after the locks: the second of two concurrent folds must see the first.
   const bool xact_snapshot = IsolationUsesXactSnapshot();
+  const TimestampTz data_timestamp = TimeOfSnapshot(xact_snapshot);
   Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
   PushActiveSnapshot(snapshot);
   if (SourceIsChanging(stream, snapshot))
@@ -247,7 +255,7 @@ FoldResult RefreshStream(Oid relid) {
   FrontierRow *frontier = ReadFrontier(relid, snapshot, CurrentMemoryContext);
   CheckNotBehind(rel, frontier, LatestFrontier(relid));
 
-  FoldResult result = {"NO_DATA", 0, 0};
+  FoldResult result = {"NO_DATA", 0, 0, data_timestamp};
   int64 own_sequence = LastLogSequence();
   BuiltOverlay *built = nullptr;
   const bool rebuild = NeedsRebuild(stream, frontier);
@@ -262,6 +270,8 @@ FoldResult RefreshStream(Oid relid) {
                      errhint("Refresh it in another transaction.")));
     postponed = true;
   } else if (!rebuild) {
+    SetProgressAction(ProgressAction::Differential);
+    SetProgressPhase(ProgressPhase::ReadingChanges);
     built = BuildOverlay(rel, stream, snapshot, true, MergeDecision::Own);
     // A base computed anew has all of this transaction's changes, whether their records were read or not.
     if (!built->overlay.masks_all) own_sequence = built->own_sequence;
@@ -274,16 +284,22 @@ FoldResult RefreshStream(Oid relid) {
   if (!postponed && (rebuild || (built != nullptr && built->merges))) {
     BaseWriter *writer = BeginBaseWrite(rel);
     const bool full = rebuild || built->overlay.masks_all;
-    if (full)
+    if (full) {
       Rebuild(rel, stream, snapshot, writer);
-    else
+    } else {
+      SetProgressPhase(ProgressPhase::WritingRows);
       ApplyOverlayAsOwner(&built->overlay, rel, stream, writer);
+    }
     result.action = full ? "FULL" : "DIFFERENTIAL";
     result.inserted = writer->inserted + writer->updated;
     result.deleted = writer->deleted + writer->updated;
     EndBaseWrite(writer);
-    WriteFrontier(relid, stream->version, frontier != nullptr ? frontier->fold_number + 1 : 1, snapshot, own_sequence);
+    WriteFrontier(relid, stream->version, frontier != nullptr ? frontier->fold_number + 1 : 1, snapshot, own_sequence,
+                  data_timestamp);
     if (!stream->populated || stream->cut_off) InvalidateStream(relid);
+  } else if (!postponed && frontier->data_timestamp < data_timestamp) {
+    // Nothing was pending: the stored rows are what they were, and as of now.
+    WriteDataTimestamp(relid, data_timestamp);
   }
   if (built != nullptr) MemoryContextDelete(built->overlay.context);
   PopActiveSnapshot();
@@ -296,9 +312,11 @@ FoldResult RefreshStream(Oid relid) {
 }
 
 bool PopulateStream(Oid relid, int64 *rows) {
+  BeginProgress(relid, ProgressCommand::Populate, ProgressAction::Full);
   Relation rel = table_open(relid, RowExclusiveLock);
   const Stream *stream = LookupStream(relid);
   const bool xact_snapshot = IsolationUsesXactSnapshot();
+  const TimestampTz data_timestamp = TimeOfSnapshot(xact_snapshot);
   Snapshot snapshot = RegisterSnapshot(xact_snapshot ? GetTransactionSnapshot() : GetLatestSnapshot());
   const bool can = SnapshotSeesCapture(stream, snapshot, !xact_snapshot) && !SourceIsChanging(stream, snapshot) &&
                    !TruncatedBeyondSnapshot(stream, snapshot) && !SourcesChangedBeyondSnapshot(stream, snapshot, false);
@@ -309,11 +327,13 @@ bool PopulateStream(Oid relid, int64 *rows) {
     *rows = writer->inserted;
     EndBaseWrite(writer);
     const FrontierRow *latest = LatestFrontier(relid);
-    WriteFrontier(relid, stream->version, latest != nullptr ? latest->fold_number + 1 : 1, snapshot, LastLogSequence());
+    WriteFrontier(relid, stream->version, latest != nullptr ? latest->fold_number + 1 : 1, snapshot, LastLogSequence(),
+                  data_timestamp);
     PopActiveSnapshot();
   }
   UnregisterSnapshot(snapshot);
   table_close(rel, NoLock);
+  EndProgress();
   return can;
 }
 

@@ -1,7 +1,7 @@
 // Refresh: folding what is pending into the base, or computing the base anew.
 //
 // Promises: one transaction; base rows and frontier change together; what a reader sees does not change. Nothing pending:
-// nothing is written. One fold at a time per stream table; readers and writers of the sources are not blocked.
+// nothing is written but the time as of which the base is. One fold at a time per stream table; readers and writers of the sources are not blocked.
 // Refuses (40001): a fold whose snapshot is older than the latest fold's.
 #pragma once
 
@@ -13,6 +13,7 @@ namespace pgstream {
 struct FoldResult {
   const char *action;  // "NO_DATA" (nothing pending), "DIFFERENTIAL", "FULL"
   int64 inserted, deleted;
+  TimestampTz data_timestamp;  // as of when the base is now
 };
 
 // Folds stream table relid (ownership already checked); the caller records history.

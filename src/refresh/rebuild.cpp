@@ -7,6 +7,7 @@
 #include "delta/hidden_state.hpp"
 #include "delta/row_bag.hpp"
 #include "delta/strategy.hpp"
+#include "pg/progress.hpp"
 #include "pg/raw_scan.hpp"
 
 extern "C" {
@@ -36,6 +37,7 @@ bool DeleteVisited(const BaseRow *row, int64, void *argument) {
 
 void InsertContentRow(TupleTableSlot *slot, bytea *state, void *argument) {
   slot_getallattrs(slot);
+  AddProgress(kProgressComputed, 1);
   InsertBaseRow(static_cast<BaseWriter *>(argument), slot->tts_values, slot->tts_isnull, state);
 }
 
@@ -56,6 +58,7 @@ struct Difference {
 
 void CompareContentRow(TupleTableSlot *slot, bytea *state, void *argument) {
   auto *difference = static_cast<Difference *>(argument);
+  AddProgress(kProgressComputed, 1);
   slot_getallattrs(slot);
   if (TakeFromBag(difference->base, slot->tts_values, slot->tts_isnull, state) != nullptr) return;
   const int natts = difference->extended->natts - 2;
@@ -90,6 +93,7 @@ void WriteDifference(Relation rel, const Stream *stream, Snapshot snapshot, RowB
   difference.nulls = static_cast<bool *>(palloc0(sizeof(bool) * difference.extended->natts));
   difference.row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream new row", ALLOCSET_DEFAULT_SIZES);
   ComputeContent(rel, stream, snapshot, CompareContentRow, &difference);
+  SetProgressPhase(ProgressPhase::WritingRows);
   VisitRestOfBag(base, DeleteTid, writer);
   InsertSurplus(&difference, writer);
   tuplestore_end(difference.surplus);
@@ -100,6 +104,8 @@ void WriteDifference(Relation rel, const Stream *stream, Snapshot snapshot, RowB
 void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *writer) {
   const MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pg_stream rebuild", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(work);
+  SetProgressAction(ProgressAction::Full);
+  SetProgressPhase(ProgressPhase::RunningQuery);
   RowBag *base = nullptr;
   if (RelationGetNumberOfBlocks(rel) > 0) {
     base = NewRowBag(rel, DeltaMemoryLimit(true));

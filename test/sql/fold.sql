@@ -38,10 +38,15 @@ SELECT * FROM sums WHERE grp = 99;
 SELECT * FROM sums WHERE grp = 7;
 RESET enable_seqscan;
 
--- Nothing pending: no write at all, not even a transaction id.
+-- Nothing pending: no row is written but the frontier's, for its time.
 BEGIN;
 SELECT pgstream.refresh_stream_table('sums');
-SELECT pg_current_xact_id_if_assigned() IS NULL AS nothing_written;
+SELECT c.relname, count(w.*) AS written FROM (VALUES ('sums'), ('pgs_stream'), ('pgs_refresh_history'), ('pgs_dependency'), ('pgs_log'), ('pgs_frontier')) c (relname)
+  LEFT JOIN (SELECT 'sums', xmin FROM sums UNION ALL SELECT 'pgs_stream', xmin FROM pgstream.pgs_stream
+    UNION ALL SELECT 'pgs_refresh_history', xmin FROM pgstream.pgs_refresh_history UNION ALL SELECT 'pgs_dependency', xmin FROM pgstream.pgs_dependency
+    UNION ALL SELECT 'pgs_log', xmin FROM pgstream.pgs_log UNION ALL SELECT 'pgs_frontier', xmin FROM pgstream.pgs_frontier) w (relname, xmin)
+    ON w.relname = c.relname AND w.xmin = pg_current_xact_id_if_assigned()::xid
+ GROUP BY c.relname ORDER BY c.relname;
 COMMIT;
 
 -- Heap-only updates where the page has room and no indexed column changes.

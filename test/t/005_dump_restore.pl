@@ -74,7 +74,8 @@ $node->safe_psql('new', q{SELECT pgstream.refresh_stream_table('sums'), pgstream
 is($node->safe_psql('new', $difference), '0|0|0|0', 'exact after the refresh');
 $node->safe_psql('new', q{SELECT pgstream.refresh_stream_table('hours')});
 is($node->safe_psql('new', q{SELECT string_agg(pgs_name || ' ' || coalesce(schedule, '-') || ' ' || refresh_mode, ', ' ORDER BY pgs_name)
-  FROM pgstream.pgs_stream_tables}), 'hours 1m30s DIFFERENTIAL, picks - DIFFERENTIAL, sums 1m DIFFERENTIAL', 'options came along');
+  FROM pgstream.pgs_stream_tables}), 'held 0 3 * * * FULL, hours 1m30s DIFFERENTIAL, picks - DIFFERENTIAL, sums 1m DIFFERENTIAL, viewed 1m DIFFERENTIAL',
+	'options came along, also of those that await their first refresh');
 like($node->safe_psql('new', q{SELECT value FROM pgstream.explain_st('hours') WHERE property = 'settings'}), qr{TimeZone = Asia/Tokyo},
   'and settings');
 $node->safe_psql('new', q{SELECT pgstream.refresh_stream_table('held')});

@@ -101,7 +101,7 @@ sub undescribed_objects
 		push @undescribed, "arguments of $name: $arguments" if $described ne $arguments;
 		my $whole = with_columns($description, %relation);
 		push @undescribed, map { "result $_ of $name" } grep { $whole !~ /\b\Q$_\E\b/ } split ' ', $columns;
-		push @undescribed, "result $result of $name" if !$columns && $description !~ /^\Q$result\E\b/;
+		push @undescribed, "result $result of $name" if !$columns && $description !~ /^\Q$result\E(?!\w)/;
 	}
 	foreach my $row (@columns)
 	{
@@ -232,7 +232,7 @@ sub undescribed_texts
 {
 	my ($text, %from) = @_;
 	my @undescribed;
-	my %place = map { $_ => plain(section($text, $_)) } 'Errors', 'EXPLAIN', 'explain_st', 'Functions that tell', 'Functions that change';
+	my %place = map { $_ => plain(section($text, $_)) } 'Errors', 'EXPLAIN', 'explain_st', 'Functions that tell', 'Functions that change', 'Views';
 	my @lines = split /\n/, $place{Errors};
 	foreach my $file (sort keys %from)
 	{
