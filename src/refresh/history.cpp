@@ -43,10 +43,10 @@ static void RecordFailure(Oid relid, const FailedRefresh *failed) {
 
 // In a database whose objects are still those of 0.1.0 everybody may read the history's messages: there none are written.
 void RecordFailures(Oid relid) {
-  if (!OidIsValid(CatalogRelationId("pgs_refreshes"))) return;
+  const bool has_place = OidIsValid(CatalogRelationId("pgs_refreshes"));
   auto *failures = static_cast<Failures *>(palloc(sizeof(Failures)));
   if (ReadFailures(relid, failures)) {
-    for (int i = 0; i < failures->count; ++i) RecordFailure(relid, &failures->kept[i]);
+    for (int i = 0; has_place && i < failures->count; ++i) RecordFailure(relid, &failures->kept[i]);
     ForgetFailures(relid, failures->last);
   }
   pfree(failures);
