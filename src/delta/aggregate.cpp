@@ -4,10 +4,12 @@
 #include "delta/aggregate.hpp"
 
 #include "pg/aggregate_catalog.hpp"
+#include "pg/boundary.hpp"
 
 extern "C" {
 #include "common/hashfn.h"
 #include "parser/parse_agg.h"
+#include "utils/fmgroids.h"
 }
 
 namespace pgstream {
@@ -40,6 +42,8 @@ void PrepareAggregate(AggregateSet *set, const GroupAggregate *aggregate, Aggreg
   const int nargs = get_aggregate_argtypes(aggref, input_types);
   program->aggregate = aggref->aggfnoid;
   program->maintenance = aggregate->maintenance;
+  program->may_overflow =
+      program->aggregate == F_SUM_MONEY || program->aggregate == F_SUM_INTERVAL || program->aggregate == F_AVG_INTERVAL;
   program->filtered = aggref->aggfilter != nullptr;
   program->nargs = nargs;
   program->collation = aggref->inputcollid;
@@ -149,6 +153,15 @@ bool LoadArguments(const AggregateProgram *program, bool strict, FunctionCallInf
   return true;
 }
 
+// False when the result is out of range and that is no error.
+bool Invoke(const AggregateSet *set, const AggregateProgram *program, FunctionCallInfo call, Datum *result) {
+  if (!program->may_overflow || !set->overflow_is_doubt) {
+    *result = FunctionCallInvoke(call);
+    return true;
+  }
+  return InRange([=]() { *result = FunctionCallInvoke(call); });
+}
+
 void AdvanceState(const AggregateSet *set, AggregateProgram *program, AggregateState *state, const Datum *values,
                   const bool *nulls) {
   FunctionCallInfo call = program->transition_call;
@@ -166,7 +179,12 @@ void AdvanceState(const AggregateSet *set, AggregateProgram *program, AggregateS
   call->args[0].value = state->value;
   call->args[0].isnull = state->isnull;
   call->isnull = false;
-  const Datum result = FunctionCallInvoke(call);
+  Datum result;
+  if (!Invoke(set, program, call, &result)) {
+    state->doubtful = true;
+    MemoryContextSwitchTo(old);
+    return;
+  }
   if (call->isnull && program->maintenance == AggregateMaintenance::Invertible) {
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                     errmsg("moving-aggregate transition function must not return null")));
@@ -208,8 +226,8 @@ void RetractState(const AggregateSet *set, AggregateProgram *program, AggregateS
     call->args[0].value = state->value;
     call->args[0].isnull = state->isnull;
     call->isnull = false;
-    const Datum result = FunctionCallInvoke(call);
-    if (call->isnull) {
+    Datum result;
+    if (!Invoke(set, program, call, &result) || call->isnull) {
       state->doubtful = true;
     } else {
       ReplaceState(set, program, state, result, false);

@@ -19,7 +19,7 @@ struct AggregateState {
   Datum value;  // in the state context when by reference
   int64 count;  // transitions it has in it that were not taken back
   bool isnull;
-  bool doubtful;  // a retraction was refused: the group must be evaluated from its rows
+  bool doubtful;  // a change was refused: the group must be evaluated from its rows
 };
 
 // One aggregate, for the two files that execute it.
@@ -31,6 +31,7 @@ struct AggregateProgram {
   int nargs;
   int nfinal_args;
   bool has_final, internal_state, has_sort, has_serial;
+  bool may_overflow;  // on the way, in another order of rows than the query's, where the result is in range
   Oid collation;
   Oid state_type;
   int16 state_length;
@@ -49,6 +50,7 @@ struct AggregateSet {
   int ninputs;
   int16 *input_lengths;
   bool *input_byval;
+  bool overflow_is_doubt;       // see AdvanceStates
   uint16 fingerprint;           // of the functions and state types, stored with every state
   MemoryContext state_context;  // what AggCheckCallContext tells the functions
   MemoryContext temporary;      // a child of the creating context; the caller resets it between rows
@@ -66,7 +68,7 @@ AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states);
 void InitializeStates(const AggregateSet *set, AggregateState *states);
 
 // Adds one input row to the states of all aggregates but those in `skip` (bit i: aggregate i; only the first 64 can be
-// skipped).
+// skipped). What leaves the type's range is an error, as in the query, or, if overflow_is_doubt, makes the state doubtful.
 void AdvanceStates(const AggregateSet *set, AggregateState *states, const Datum *values, const bool *nulls,
                    uint64 skip);
 

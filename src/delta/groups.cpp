@@ -47,8 +47,10 @@ void ApplyInputs(GroupsDelta *delta, Group *group, const Datum *values, const bo
   MemoryContextReset(set->temporary);
 }
 
-// Applies the changes kept of a Running group, gains first.
+// Applies the changes kept of a Running group, gains first: in an order that is not the query's, so a sum that leaves its
+// type's range on the way says nothing.
 void ApplyKept(GroupsDelta *delta, Group *group) {
+  delta->aggregates->overflow_is_doubt = true;
   for (int pass = 0; pass < 2; pass++) {
     const bool gains = pass == 0;
     for (const GroupChange *change = group->changes; change != nullptr; change = change->next) {
@@ -56,6 +58,7 @@ void ApplyKept(GroupsDelta *delta, Group *group) {
       ApplyInputs(delta, group, change->values, change->nulls, change->cancelled, change->weight);
     }
   }
+  delta->aggregates->overflow_is_doubt = false;
   group->changes = nullptr;
 }
 
@@ -96,6 +99,10 @@ void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
     group->next_touched = delta->touched;
     delta->touched = group;
     if (group->state == GroupState::Unknown) delta->unknown++;
+  }
+  // An overlay that is extended may find the group empty, its keys as they looked on a row that went (1.0, now 1.00).
+  if (!created && weight > 0 && group->net == 0 && group->rows == 0 && !delta->keys_are_images) {
+    ReplaceKeys(delta->table, group, row->tts_values);
   }
   group->net += weight;
   group->retracted |= weight < 0;

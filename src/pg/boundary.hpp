@@ -11,6 +11,7 @@
 //   Call(f)   an engine frame calls the server: an ereport inside f becomes a PgError holding the whole ErrorData,
 //             so SQLSTATE, detail, hint and query cancel survive. A PgError is never swallowed: only a (sub)transaction
 //             abort releases what the server holds, so it travels on to Entry, or to Attempt, which rolls one back.
+//             InRange alone swallows one, of arithmetic, which holds nothing.
 // Refuses: captures or results of Call that would need a destructor, at compile time.
 #pragma once
 
@@ -139,6 +140,27 @@ void Observe(F &&f, Observer &&see) {
     see(e.data);
     throw;
   }
+}
+
+// Runs f, arithmetic of the server that takes no lock, buffer or other resource. False when its result is out of range
+// (22003, 22008, 22015); any other error goes on. A server frame may call it.
+template <class F>
+bool InRange(F &&f) {
+  const uint32 holdoff = InterruptHoldoffCount, cancel_holdoff = QueryCancelHoldoffCount;  // an error resets both
+  ErrorData *error = nullptr;
+  try {
+    Call(f);
+  } catch (const PgError &e) {
+    error = e.data;
+  }
+  if (error == nullptr) return true;
+  if (error->sqlerrcode != ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE && error->sqlerrcode != ERRCODE_DATETIME_FIELD_OVERFLOW &&
+      error->sqlerrcode != ERRCODE_INTERVAL_FIELD_OVERFLOW)
+    ReThrowError(error);
+  FreeErrorData(error);
+  InterruptHoldoffCount = holdoff;
+  QueryCancelHoldoffCount = cancel_holdoff;
+  return false;
 }
 
 }  // namespace pgstream
