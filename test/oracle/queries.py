@@ -261,7 +261,7 @@ def recompute_query(rng, sources):
     a, b = rng.choice(sources), rng.choice(sources)
     s1, s2 = rng.choice(a.columns), rng.choice(b.columns)
     ka = rng.choice([c for c in a.columns if c.kind.equal] + [a.id])
-    choice = rng.randrange(15)
+    choice = rng.randrange(17)
     if choice in (12, 13) and a.renames:
         choice = 7
     both = [a, b]
@@ -310,11 +310,60 @@ def recompute_query(rng, sources):
     elif choice == 13:
         outputs, both = [Output('v.id %% %d' % 4), Output('count(*)'), Output('count(b.id)')], [a, b]
         text = 'FROM %s_v v LEFT JOIN %s b ON v.id = b.id GROUP BY 1' % (a.stem, b.name)
+    elif choice == 15:
+        # What no log tells: which table of a tree a row is in.
+        shown = rng.choice(['count(DISTINCT tableoid)', 'count(*) FILTER (WHERE tableoid::bigint % 2 = 0)', 'max(tableoid)'])
+        outputs, both = [Output('id %% %d' % 3), Output(shown)], [a]
+        return Query('SELECT %s FROM %s%s GROUP BY 1' % (name_outputs(outputs), a.name, where(rng, a)), ALWAYS, outputs, both)
+    elif choice == 16:
+        outputs, both = [of(s1, s1.name), Output('id')], [a]
+        return Query('SELECT %s FROM ONLY %s%s' % (name_outputs(outputs), a.name, where(rng, a)), ALWAYS, outputs, both)
     else:
         outputs = [Output('id')]
         return Query('WITH RECURSIVE r AS (SELECT id FROM %s WHERE id %% 5 = 0 UNION SELECT b.id FROM r, %s b '
                      'WHERE b.id = r.id + 1) SELECT id AS o1 FROM r' % (a.name, b.name), RECOMPUTE, named(outputs), [a, b])
     return Query('SELECT %s %s' % (name_outputs(outputs), text), RECOMPUTE, outputs, both)
+
+
+# --- queries whose text depends on settings ----------------------------------------------------------------------------
+
+PRINTED = {
+    'timestamptz': ['{c}::text', "to_char({c}, 'YYYY-MM-DD HH24:MI TZ')", "date_trunc('day', {c})::text", '{c}::date::text',
+                    'extract(hour FROM {c})::text', "({c} AT TIME ZONE 'Asia/Tokyo')::text", '{c}::time::text'],
+    'date': ['{c}::text', "concat({c}, '/', id)"],
+    'timestamp': ['{c}::text', "to_char({c}, 'Day DDD')"],
+    'interval': ['{c}::text', "format('%s', {c})"],
+    'bytea': ['{c}::text'],
+    'float': ['({c} / 3)::text', 'to_jsonb({c})::text'],
+    'money': ["{c}::text"],
+}
+READ = {
+    'timezone': ['UTC', 'Asia/Tokyo', 'America/New_York', 'Australia/Lord_Howe'],
+    'datestyle': ['ISO, MDY', 'German', 'SQL, DMY', 'Postgres, MDY'],
+    'intervalstyle': ['postgres', 'iso_8601', 'sql_standard', 'postgres_verbose'],
+    'bytea_output': ['hex', 'escape'],
+    'extra_float_digits': ['1', '0', '-3'],
+}
+
+
+def settings_query(rng, sources):
+    """Texts of values as settings make them: (query, settings), or None where no column prints so."""
+    pairs = [(s, c) for s in sources if not s.renames for c in s.columns if c.kind.name in PRINTED]
+    if not pairs:
+        return None
+    src, first = rng.choice(pairs)
+    columns = [first] + [c for s, c in pairs if s is src and c is not first]
+    printed = [Output(rng.choice(PRINTED[c.kind.name]).replace('{c}', c.name)) for c in columns[:3]]
+    settings = {name: rng.choice(values) for name, values in READ.items()}
+    condition = where(rng, src, 0.3)
+    if rng.random() < 0.5:
+        outputs = printed + [Output('id::text')]
+        query = Query('SELECT %s FROM %s%s' % (name_outputs(outputs), src.name, condition), ROWS, outputs, [src])
+        return captured_or_always(query), settings
+    outputs = [printed[0], Output('count(*)::text')] + [
+        Output("string_agg(%s, ',' ORDER BY id, %s)" % (o.expr, o.expr), index=False) for o in printed[1:]]
+    query = Query('SELECT %s FROM %s%s GROUP BY 1' % (name_outputs(outputs), src.name, condition), GROUPS, outputs, [src])
+    return captured_or_always(query), settings
 
 
 def over_stream(rng, table):
@@ -349,6 +398,10 @@ def random_query(rng, sources, kinds=(0.28, 0.74, 0.88)):
         query = keyed_queries.keyed_query(rng, src)
     else:
         query = recompute_query(rng, sources)
+    return captured_or_always(query)
+
+
+def captured_or_always(query):
     if any(s.capture == NEVER for s in query.sources):
         query.strategies = (ALWAYS,)
     return query

@@ -193,10 +193,12 @@ class Scenario:
         """Creates one stream table; asserts the strategy it is given."""
         rng = self.rng
         s = self.first
-        query, parent = None, None
+        query, parent, settings = None, None, {}
         if self.tables and rng.random() < 0.06:
             parent = rng.choice(self.tables)
             query = queries.over_stream(rng, parent)
+        elif rng.random() < 0.08:
+            query, settings = queries.settings_query(rng, self.sources) or (None, {})
         if query is None:
             query, parent = queries.random_query(rng, self.sources), None
         table = StreamTable(self.schema, self.next_table, query)
@@ -207,6 +209,9 @@ class Scenario:
         schedule = rng.choice(['', " WITH (schedule = '1m')", " WITH (refresh_mode = 'DIFFERENTIAL', schedule = '1h30m')"])
         if self.options.only and table.bare not in self.options.only.split(','):
             return
+        before = {name: s.value('SHOW ' + name) for name in settings}
+        for name, value in settings.items():
+            s.run("SET %s = '%s'" % (name, value))
         if how < 0.8:
             s.run('CREATE TABLE %s USING pgstream%s AS %s%s' % (table.name, schedule, query.sql,
                                                                 '' if data else ' WITH NO DATA'))
@@ -217,14 +222,26 @@ class Scenario:
             s.run('SET default_table_access_method = pgstream')
             s.run('CREATE TABLE %s AS %s%s' % (table.name, query.sql, '' if data else ' WITH NO DATA'))
             s.run('RESET default_table_access_method')
+        for name, value in before.items():
+            s.run("SET %s = '%s'" % (name, value))
         self.tables.append(table)
         table.relid = s.value("SELECT '%s'::regclass::oid" % table.name)
         table.types = dict(s.run("SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
                                  "WHERE attrelid = %d AND attnum > 0 AND NOT attisdropped" % table.relid))
         self.relids.append(table.relid)
+        if settings:
+            self.keep_settings(table, settings)
         s.run("INSERT INTO %s.watched VALUES ('%s', $q$%s$q$)" % (self.schema, table.name, checks.exists(table)))
         checks.strategy_told(s, table)
         reads.make_indexes(rng, s, table, 0.2)
+
+    def keep_settings(self, table, settings):
+        """The query as the settings of the table's creation make it, whatever the session's are: a function has them."""
+        function = '%s.query_of_%s' % (self.schema, table.bare)
+        self.first.run('CREATE OR REPLACE FUNCTION %s() RETURNS TABLE (%s) LANGUAGE sql STABLE PARALLEL RESTRICTED %s AS $f$ %s $f$' % (
+            function, ', '.join('%s text' % o.name for o in table.query.outputs),
+            ' '.join("SET %s = '%s'" % pair for pair in settings.items()), table.query.sql))
+        table.query = table.query.with_text('SELECT * FROM %s()' % function)
 
     def check(self, when):
         """Live equality wherever something may have changed, and here and there besides; sometimes in another shape."""
