@@ -179,6 +179,44 @@ foreach my $call (@called)
 is($node->safe_psql('old', "SELECT count(*) FROM pgstream.$_"), '8', "$_ at 0.1.0")
   foreach qw(pgs_stream_tables stream_tables_info pg_stat_stream_tables);
 
+# What fails there fails as it does here, and leaves nothing behind.
+$node->safe_psql('old', 'CREATE TABLE fails USING pgstream AS SELECT id, 1000 / (id + 99) AS part FROM src');
+write_sources('old', 5);
+$node->safe_psql('old', "INSERT INTO src VALUES (-99, 1, 1, 'no quotient')");
+foreach my $statement ('SELECT * FROM fails', "SELECT pgstream.refresh_stream_table('fails')")
+{
+	my ($rc, $out, $err) = $node->psql('old', $statement);
+	like($err, qr/ERROR:  division by zero/, "the query's own error at 0.1.0: $statement");
+}
+$node->safe_psql('old', 'DELETE FROM src WHERE id = -99');
+$node->safe_psql('old', "SELECT pgstream.refresh_stream_table('fails')");
+is($node->safe_psql('old', "SELECT * FROM pgstream.verify('fails')"), '0|0|' . $node->safe_psql('old', 'SELECT count(*) FROM src'),
+	'and exact afterwards');
+$node->safe_psql('old', 'DROP TABLE fails');
+# DDL of the sources, which a refresh follows; what is new since 0.1.0 is not known there.
+$node->safe_psql('old', "CREATE TABLE sales_w PARTITION OF sales FOR VALUES IN ('w'); INSERT INTO sales VALUES (777, 'w', 7);
+	CREATE TABLE sales_e (LIKE sales); INSERT INTO sales_e VALUES (778, 'e', 8); ALTER TABLE sales ATTACH PARTITION sales_e FOR VALUES IN ('e')");
+all_exact('old', 'with further partitions at 0.1.0');
+refresh_all('old') foreach 1 .. 2;
+all_exact('old', 'refreshed with them at 0.1.0');
+foreach my $new (split /\n/, $node->safe_psql('postgres', "SELECT proname FROM pg_proc WHERE pronamespace = 'pgstream'::regnamespace"))
+{
+	next if $node->safe_psql('old', "SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgstream'::regnamespace AND proname = '$new'") > 0;
+	my ($rc, $out, $err) = $node->psql('old', "SELECT pgstream.$new()");
+	like($err, qr/ERROR:  function pgstream\.$new\(\) does not exist/, "$new is not known at 0.1.0");
+}
+# A dump of it becomes a database of the newest version.
+write_sources('old', 6);
+my $dump = $node->basedir . '/old.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('old') ], 'a dump at 0.1.0');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored') ], 'is restored');
+is($node->safe_psql('restored', "SELECT extversion FROM pg_extension WHERE extname = 'pg_stream'"), $newest, "at $newest");
+all_exact('restored', 'restored from 0.1.0');
+refresh_all('restored');
+write_sources('restored', 7);
+all_exact('restored', 'restored from 0.1.0, refreshed and written');
+
 # ---- The update, beside writers and readers -------------------------------------------------------------------------
 
 write_sources('old', 2);
