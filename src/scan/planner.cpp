@@ -7,6 +7,7 @@
 #include "capture/open_statements.hpp"
 #include "pg/boundary.hpp"
 #include "pg/stream.hpp"
+#include "scan/clean_rows.hpp"
 #include "scan/delta_arm.hpp"
 #include "scan/explain.hpp"
 #include "scan/paths.hpp"
@@ -170,6 +171,7 @@ void LockSources(PlannedStmt *plan, List *streams) {
 List *FinishPlan(PlannedStmt *plan) {
   List *streams = NIL;
   PlanCheck check = {};
+  Bitmapset *named = nullptr;
   ListCell *cell;
   int rti = 0;
   foreach (cell, plan->rtable) {
@@ -178,6 +180,7 @@ List *FinishPlan(PlannedStmt *plan) {
     const Stream *const stream = StreamOfEntry(rte);
     if (stream == nullptr) continue;
     streams = list_append_unique_oid(streams, rte->relid);
+    named = bms_add_member(named, rti);
     if (stream->mode != RefreshMode::Full) check.streams = bms_add_member(check.streams, rti);
   }
   if (streams == NIL) return NIL;
@@ -189,6 +192,7 @@ List *FinishPlan(PlannedStmt *plan) {
   }
   CheckPlan(plan->planTree, &check, nullptr);
   foreach (cell, plan->subplans) CheckPlan(static_cast<Plan *>(lfirst(cell)), &check, nullptr);
+  ProjectEscapingRows(plan, named);
   LockSources(plan, list_copy(streams));
   return streams;
 }
