@@ -8,6 +8,7 @@
 #include "pg/boundary.hpp"
 #include "pg/progress.hpp"
 #include "pg/settings.hpp"
+#include "pg/source_privilege.hpp"
 #include "pg/stream.hpp"
 #include "refresh/failures.hpp"
 #include "scan/scan_hooks.hpp"
@@ -21,6 +22,7 @@ void _PG_init(void) {
   using namespace pgstream;
   const bool preloaded = process_shared_preload_libraries_in_progress;
   InitSettings(preloaded);
+  InitSourcePrivilege();
   InitStreamCache();
   InitOverlayCache();
   InitAccessMethod();

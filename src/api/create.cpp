@@ -87,7 +87,8 @@ int64 CreateStreamTable(const CreateTableAsStmt *original, CreateTableRunner cre
   Query *query = castNode(Query, copyObjectImpl(statement->query));
   create_table(statement, argument);
   CommandCounterIncrement();
-  const Oid relid = RangeVarGetRelid(into->rel, NoLock, false);
+  // Not by search_path, where a temporary table or one of the system's may come first.
+  const Oid relid = get_relname_relid(into->rel->relname, RangeVarGetCreationNamespace(into->rel));
   // Not for the default, which a function call always has.
   if (options.schedule_given && (options.schedule == nullptr || strcmp(options.schedule, kDefaultSchedule) != 0))
     ereport(NOTICE, (errmsg("schedule of stream table \"%s\" is stored", into->rel->relname),

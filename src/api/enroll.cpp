@@ -32,6 +32,8 @@ void InsertStream(Oid relid, const StreamOptions *options, Datum settings) {
 
 void EnrollStream(Relation rel, const StreamOptions *options, Datum settings) {
   const Oid relid = RelationGetRelid(rel);
+  // Nothing of a source is touched for who may not read it.
+  if (options->mode == RefreshMode::Differential) CheckMayRun(LookupStream(relid));
   InsertStream(relid, options, settings);
   CommandCounterIncrement();
   HideFromReplication(rel);
@@ -53,6 +55,7 @@ void RecordOptions(Relation rel) {
 
 void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {
   const Oid relid = RelationGetRelid(rel);
+  if (mode == RefreshMode::Differential) CheckMayRun(LookupStream(relid));
   const AttrNumber columns[] = {pgs_stream::version, pgs_stream::refresh_mode};
   const Datum values[] = {Int32GetDatum(LookupStream(relid)->version + 1), CStringGetTextDatum(RefreshModeName(mode))};
   UpdateCatalogRow("pgs_stream", "pgs_stream_pkey", relid, lengthof(columns), columns, values, nullptr);

@@ -33,6 +33,9 @@ Datum ReadInitialState(const char *text, Oid type) {
 void PrepareAggregate(AggregateSet *set, const GroupAggregate *aggregate, AggregateProgram *program) {
   Aggref *const aggref = aggregate->aggref;
   const bool moving = aggregate->maintenance == AggregateMaintenance::Invertible;
+  // As the executor does before it aggregates.
+  if (!compat::MayExecute(aggref->aggfnoid, GetUserId()))
+    aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_AGGREGATE, get_func_name(aggref->aggfnoid));
   AggregateFunctions functions;
   if (!LookupAggregateFunctions(aggref->aggfnoid, moving, &functions) ||
       aggregate->maintenance == AggregateMaintenance::Keyed) {

@@ -193,8 +193,9 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   built->overlay.statistics.keyed_cost = built->overlay.statistics.whole_cost = 0;
   for (int i = 0; i < stream->nsources; ++i)
     ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
+  // What an earlier read has put together is not shown either, once the owner may not read it.
+  if (visit->recompute_reason == nullptr && built->delta != nullptr) CheckOwnerMayRead(stream);
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
-    CheckOwnerMayRead(stream);
     if (visit->for_fold) SetProgressPhase(ProgressPhase::EvaluatingChanges);
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
     built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;

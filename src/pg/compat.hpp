@@ -44,6 +44,15 @@ inline const PgBackendStatus *BackendStatus(int index) {
   return local != nullptr ? &local->backendStatus : nullptr;
 }
 
+// 16: pg_proc_aclcheck became object_aclcheck.
+inline bool MayExecute(Oid function, Oid role) {
+#if PG_VERSION_NUM >= 160000
+  return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#else
+  return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#endif
+}
+
 // 16: per-relation permissions moved from the range table entry to RTEPermissionInfo. Makes rte need no permission.
 inline void RequireNoPermission(RangeTblEntry *rte) {
 #if PG_VERSION_NUM >= 160000

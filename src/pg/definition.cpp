@@ -3,6 +3,7 @@
 
 extern "C" {
 #include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
 #include "lib/stringinfo.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteDefine.h"
@@ -93,14 +94,52 @@ static Query *WithoutOldAndNew(const Query *action) {
   return query;
 }
 
+// The table can be one that CREATE TABLE ... AS made, and no other table's DDL changes its columns: rows are formed by its
+// descriptor, and nothing but the rule's dependencies keeps it and the query together.
+static bool CanBeStream(Relation rel) {
+  const Form_pg_class form = rel->rd_rel;
+  if (form->relkind != RELKIND_RELATION || form->relpersistence != RELPERSISTENCE_PERMANENT || form->relispartition ||
+      form->relhassubclass || OidIsValid(form->reloftype) || has_superclass(RelationGetRelid(rel)))
+    return false;
+  for (int i = 0; i < RelationGetNumberOfAttributes(rel); ++i) {
+    const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), i);
+    if (column->attisdropped || column->attnotnull || column->attgenerated != '\0' || column->attidentity != '\0') return false;
+  }
+  return true;
+}
+
+static bool HasColumnsOf(Relation rel, const Query *query) {
+  int column = 0;
+  ListCell *cell;
+  foreach (cell, query->targetList) {
+    const auto *target = lfirst_node(TargetEntry, cell);
+    if (target->resjunk) continue;
+    if (column == RelationGetNumberOfAttributes(rel) ||
+        TupleDescAttr(RelationGetDescr(rel), column)->atttypid != exprType(reinterpret_cast<Node *>(target->expr)))
+      return false;
+    ++column;
+  }
+  return column == RelationGetNumberOfAttributes(rel);
+}
+
+// Whoever owns the table can write such a rule by hand, with whatever rules may contain: it is the definition only where it
+// might have been stored by StoreDefinition.
+static bool IsDefinition(Relation rel, const RewriteRule *rule) {
+  if (rule->event != CMD_INSERT || !rule->isInstead || rule->enabled != RULE_DISABLED) return false;
+  if (list_length(rule->actions) != 1 || rule->ruleId != get_rewrite_oid(RelationGetRelid(rel), kDefinitionRule, true))
+    return false;
+  auto *action = linitial_node(Query, rule->actions);
+  return action->commandType == CMD_SELECT && !action->hasModifyingCTE && action->rowMarks == NIL &&
+         !rangeTableEntry_used(reinterpret_cast<Node *>(action), PRS2_OLD_VARNO, 0) &&
+         !rangeTableEntry_used(reinterpret_cast<Node *>(action), PRS2_NEW_VARNO, 0) && HasColumnsOf(rel, action) &&
+         CanBeStream(rel);
+}
+
 Query *LoadDefinition(Relation rel) {
   if (rel->rd_rules == nullptr) return nullptr;
   for (int i = 0; i < rel->rd_rules->numLocks; ++i) {
     const RewriteRule *rule = rel->rd_rules->rules[i];
-    if (rule->event != CMD_INSERT || !rule->isInstead || rule->enabled != RULE_DISABLED) continue;
-    if (list_length(rule->actions) != 1) continue;
-    const Query *action = linitial_node(Query, rule->actions);
-    if (action->commandType == CMD_SELECT) return WithoutOldAndNew(action);
+    if (IsDefinition(rel, rule)) return WithoutOldAndNew(linitial_node(Query, rule->actions));
   }
   return nullptr;
 }

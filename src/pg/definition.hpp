@@ -21,7 +21,8 @@ void ReplaceDefinition(Relation rel, const Query *query);
 // That last step alone, for a rule that a restore created.
 void MakeDefinitionInternal(Relation rel);
 
-// The defining query of rel in the current memory context; nullptr when rel has no such rule.
+// The defining query of rel in the current memory context; nullptr when rel has no such rule, or one (written by hand) whose
+// query does not have its columns, modifies or locks what it reads, or reads what a rule alone can read.
 Query *LoadDefinition(Relation rel);
 
 // The query's text with every name qualified, in the current memory context.

@@ -77,8 +77,9 @@ static int Split(Datum pair, DefinitionOption *option) {
 int LoadDefinitionOptions(Relation rel, DefinitionOption **options) {
   Node *condition = nullptr;
   const RuleLock *rules = rel->rd_rules;
+  const Oid rule = get_rewrite_oid(RelationGetRelid(rel), kDefinitionRule, true);
   for (int i = 0; rules != nullptr && i < rules->numLocks && condition == nullptr; i++) {
-    if (rules->rules[i]->event == CMD_INSERT && rules->rules[i]->enabled == RULE_DISABLED) condition = rules->rules[i]->qual;
+    if (rules->rules[i]->ruleId == rule) condition = rules->rules[i]->qual;
   }
   List *constants = NIL;
   CollectConstants(condition, &constants);

@@ -5,6 +5,7 @@
 
 extern "C" {
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_index.h"
 }
 
 namespace pgstream {
@@ -31,14 +32,23 @@ const Node *WithoutRelabels(const Node *node) {
   return node;
 }
 
+// The first expression of an index as it is stored. The relation cache would evaluate what is constant in it, with the rights
+// of whoever asks how somebody's stream table is maintained.
+const Node *FirstExpression(Relation index) {
+  bool isnull;
+  const Datum stored = SysCacheGetAttr(INDEXRELID, index->rd_indextuple, Anum_pg_index_indexprs, &isnull);
+  if (isnull) return nullptr;
+  const auto *expressions = static_cast<List *>(stringToNode(TextDatumGetCString(stored)));
+  return WithoutRelabels(static_cast<Node *>(linitial(expressions)));
+}
+
 // True when the first column of an index can be asked for a key: the same column or expression, the same equality.
 bool BeginsWithKey(Relation index, const DeltaPlan *plan) {
   if (!index->rd_index->indisvalid || !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, nullptr) ||
       (index->rd_rel->relam != BTREE_AM_OID && index->rd_rel->relam != HASH_AM_OID))
     return false;
   const AttrNumber column = index->rd_index->indkey.values[0];
-  const Node *const expression =
-      column == 0 ? WithoutRelabels(static_cast<Node *>(linitial(RelationGetIndexExpressions(index)))) : nullptr;
+  const Node *const expression = column == 0 ? FirstExpression(index) : nullptr;
   for (int i = 0; i < plan->nkeys; i++) {
     const GroupKey *const key = &plan->keys[i];
     const Node *const wanted = WithoutRelabels(reinterpret_cast<Node *>(key->expression));

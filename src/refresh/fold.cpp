@@ -110,6 +110,15 @@ void ApplyOverlay(Overlay *overlay, Relation rel, const Stream *stream, BaseWrit
   AdditionsCursorEnd(&cursor);
 }
 
+// Opening the owner's indexes evaluates what is constant in their expressions.
+BaseWriter *BeginBaseWriteAsOwner(Relation rel, const Stream *stream) {
+  OwnerScope scope;
+  EnterOwnerScope(stream, &scope);
+  BaseWriter *writer = BeginBaseWrite(rel);
+  LeaveOwnerScope(&scope);
+  return writer;
+}
+
 // The expressions of the owner's indexes are evaluated for every new row, with no more rights than the owner's.
 void ApplyOverlayAsOwner(Overlay *overlay, Relation rel, const Stream *stream, BaseWriter *writer) {
   OwnerScope scope;
@@ -199,6 +208,7 @@ bool RepairCapture(const Stream *stream) {
   if (!CaptureIsWanting(stream)) return false;
   const Oid relid = stream->relid;
   const int32 version = stream->version;
+  CheckMayRun(stream);
   const bool changed = RegisterSources(relid, stream->plan);
   if (changed && LookupStream(relid)->version == version) RaiseVersion(relid);
   InvalidateStream(relid);
@@ -252,6 +262,8 @@ FoldResult RefreshStream(Oid relid) {
                     errmsg("could not refresh stream table \"%s\" under this snapshot", RelationGetRelationName(rel)),
                     errdetail("A source of the table was altered, rewritten or truncated since, or by this transaction."),
                     errhint("Refresh it in another transaction.")));
+  // Whether anything is pending or not, as REFRESH MATERIALIZED VIEW does.
+  CheckOwnerMayRead(stream);
   FrontierRow *frontier = ReadFrontier(relid, snapshot, CurrentMemoryContext);
   CheckNotBehind(rel, frontier, LatestFrontier(relid));
 
@@ -282,7 +294,7 @@ FoldResult RefreshStream(Oid relid) {
                     errhint("Refresh it in another transaction.")));
   }
   if (!postponed && (rebuild || (built != nullptr && built->merges))) {
-    BaseWriter *writer = BeginBaseWrite(rel);
+    BaseWriter *writer = BeginBaseWriteAsOwner(rel, stream);
     const bool full = rebuild || built->overlay.masks_all;
     if (full) {
       Rebuild(rel, stream, snapshot, writer);
@@ -322,7 +334,7 @@ bool PopulateStream(Oid relid, int64 *rows) {
                    !TruncatedBeyondSnapshot(stream, snapshot) && !SourcesChangedBeyondSnapshot(stream, snapshot, false);
   if (can) {
     PushActiveSnapshot(snapshot);
-    BaseWriter *writer = BeginBaseWrite(rel);
+    BaseWriter *writer = BeginBaseWriteAsOwner(rel, stream);
     Rebuild(rel, stream, snapshot, writer);
     *rows = writer->inserted;
     EndBaseWrite(writer);
