@@ -27,7 +27,7 @@ void pgstream::CreateByName(RangeVar *name, char *query, const char *schedule, c
   planned->commandType = CMD_UTILITY;
   planned->canSetTag = true;
   planned->utilityStmt = analysed->utilityStmt;
-  ProcessUtility(planned, query, false, PROCESS_UTILITY_SUBCOMMAND, nullptr, nullptr, None_Receiver, nullptr);
+  ProcessUtility(planned, query, false, PROCESS_UTILITY_QUERY, nullptr, nullptr, None_Receiver, nullptr);
 }
 
 PGSTREAM_FUNCTION(pgstream_create_stream_table) {

@@ -11,6 +11,8 @@ extern "C" {
 #include "catalog/pg_depend.h"
 #include "commands/defrem.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 }
 
 namespace pgstream {
@@ -32,10 +34,11 @@ void CreateKeyIndex(Relation rel, const DeltaPlan *plan) {
   appendStringInfoString(&command, "))");
   // CREATE INDEX wants to be the only one to have the table open.
   table_close(rel, NoLock);
-  SPI_connect();
-  const int result = SPI_execute(command.data, false, 0);
-  if (result != SPI_OK_UTILITY) elog(ERROR, "could not create key index: %s", SPI_result_code_string(result));
-  SPI_finish();
+  // A part of whatever makes it: no event trigger is told of it as of a command of its own.
+  auto *planned = makeNode(PlannedStmt);
+  planned->commandType = CMD_UTILITY;
+  planned->utilityStmt = linitial_node(RawStmt, pg_parse_query(command.data))->stmt;
+  ProcessUtility(planned, command.data, false, PROCESS_UTILITY_SUBCOMMAND, nullptr, nullptr, None_Receiver, nullptr);
   CommandCounterIncrement();
 }
 

@@ -6,6 +6,7 @@
 // creators it had to wait for: between the commits of DETACH CONCURRENTLY every reader recomputes.
 #include "api/source_ddl.hpp"
 
+#include "api/stream_ddl.hpp"
 #include "capture/capture_triggers.hpp"
 #include "capture/log_object.hpp"
 #include "capture/source_capture.hpp"
@@ -39,21 +40,9 @@ bool IsHarmless(AlterTableType type) {
     case AT_DropColumn:  // a used one is refused by the rule's dependency
     case AT_AlterColumnType:
     case AT_DropExpression:
-    case AT_ChangeOwner:
-    case AT_SetTableSpace:
-    case AT_SetStatistics:
-    case AT_SetOptions:
-    case AT_ResetOptions:
-    case AT_SetStorage:
-    case AT_SetCompression:
-    case AT_ClusterOn:
-    case AT_DropCluster:
-    case AT_SetRelOptions:
-    case AT_ResetRelOptions:
-    case AT_ReplicaIdentity:
       return true;
     default:
-      return false;
+      return IsAboutStorage(type);
   }
 }
 

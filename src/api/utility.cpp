@@ -15,6 +15,10 @@
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
 
+extern "C" {
+#include "commands/event_trigger.h"
+}
+
 namespace pgstream {
 
 namespace {
@@ -44,7 +48,29 @@ void RunCreateTable(CreateTableAsStmt *statement, void *argument) {
   call.planned = static_cast<PlannedStmt *>(copyObjectImpl(call.planned));
   call.planned->utilityStmt = reinterpret_cast<Node *>(statement);
   call.read_only_tree = false;
+  call.context = PROCESS_UTILITY_SUBCOMMAND;
   HandOn(&call);
+}
+
+// Event triggers are shown the stream table, not what core has made of it halfway: they are called here.
+int64 CreateWithEventTriggers(UtilityCall *call) {
+  auto *statement = reinterpret_cast<CreateTableAsStmt *>(call->planned->utilityStmt);
+  if (call->context == PROCESS_UTILITY_SUBCOMMAND) return CreateStreamTable(statement, RunCreateTable, call);
+  volatile int64 rows = 0;
+  const bool opened = EventTriggerBeginCompleteQuery();
+  PG_TRY();
+  {
+    EventTriggerDDLCommandStart(reinterpret_cast<Node *>(statement));
+    rows = CreateStreamTable(statement, RunCreateTable, call);
+    EventTriggerSQLDrop(reinterpret_cast<Node *>(statement));
+    EventTriggerDDLCommandEnd(reinterpret_cast<Node *>(statement));
+  }
+  PG_FINALLY();
+  {
+    if (opened) EventTriggerEndCompleteQuery();
+  }
+  PG_END_TRY();
+  return rows;
 }
 
 [[noreturn]] void Refuse(const char *message, const char *hint) {
@@ -61,16 +87,15 @@ struct Afterwards {
 // Refuses, or takes note of, a statement before it runs.
 void CheckStatement(Node *statement, Afterwards *after) {
   switch (nodeTag(statement)) {
-    case T_CreateStmt: {
-      const auto *create = reinterpret_cast<CreateStmt *>(statement);
-      if (NamesStreamMethod(create->accessMethod))
-        Refuse("a stream table needs a query", "Use CREATE TABLE ... USING pgstream AS SELECT ...");
-      CheckCreateTable(create);
+    case T_CreateStmt:
+      CheckCreateTable(reinterpret_cast<CreateStmt *>(statement));
       break;
-    }
+    case T_AlterObjectSchemaStmt:
+      CheckSetSchema(reinterpret_cast<AlterObjectSchemaStmt *>(statement));
+      break;
     case T_CreateTableAsStmt: {
       const auto *create = reinterpret_cast<CreateTableAsStmt *>(statement);
-      if (create->objtype == OBJECT_MATVIEW && NamesStreamMethod(create->into->accessMethod))
+      if (create->objtype == OBJECT_MATVIEW && NamesStreamMethod(EffectiveMethod(create->into->accessMethod)))
         Refuse("a materialized view cannot have the access method pgstream",
                "Use CREATE TABLE ... USING pgstream AS SELECT ...");
       break;
@@ -142,7 +167,7 @@ void CheckStatement(Node *statement, Afterwards *after) {
 void ProcessStreamUtility(UtilityCall *call) {
   Node *statement = call->planned->utilityStmt;
   if (IsA(statement, CreateTableAsStmt) && CreatesStreamTable(reinterpret_cast<CreateTableAsStmt *>(statement))) {
-    const int64 rows = CreateStreamTable(reinterpret_cast<CreateTableAsStmt *>(statement), RunCreateTable, call);
+    const int64 rows = CreateWithEventTriggers(call);
     if (rows >= 0 && call->completion != nullptr) SetQueryCompletion(call->completion, CMDTAG_SELECT, rows);
     return;
   }
@@ -151,6 +176,10 @@ void ProcessStreamUtility(UtilityCall *call) {
   const bool watched = IsTransactionState() && OidIsValid(CatalogRelationId("pgs_stream"));
   Afterwards after = {};
   if (watched) {
+    // What CREATE TABLE (LIKE ... INCLUDING INDEXES) makes of a key index serves nobody.
+    if (call->context == PROCESS_UTILITY_SUBCOMMAND && IsA(statement, IndexStmt) &&
+        CopiesKeyIndex(reinterpret_cast<IndexStmt *>(statement)))
+      return;
     CheckStatement(statement, &after);
     MarkBefore(statement);
   }

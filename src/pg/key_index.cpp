@@ -11,6 +11,8 @@ extern "C" {
 
 namespace pgstream {
 
+static constexpr const char *kImageHash = "image_hash", *kKeyHash = "key_hash";
+
 // That one was complete when we hid it, unlike one whose building failed.
 bool IsInternalIndex(Oid index, Oid table) {
   Relation depend = table_open(DependRelationId, AccessShareLock);
@@ -28,6 +30,12 @@ bool IsInternalIndex(Oid index, Oid table) {
   return belongs;
 }
 
+bool IsKeyFunction(Oid function) {
+  if (get_func_namespace(function) != get_namespace_oid(kSchema, true)) return false;
+  const char *name = get_func_name(function);
+  return strcmp(name, kImageHash) == 0 || strcmp(name, kKeyHash) == 0;
+}
+
 namespace {
 
 // From the catalog rather than an opened index: opening would need a lock on it.
@@ -43,8 +51,7 @@ bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
   if (list_length(expressions) != 1 || !IsA(linitial(expressions), FuncExpr)) return false;
 
   const auto *function = linitial_node(FuncExpr, expressions);
-  if (get_func_namespace(function->funcid) != get_namespace_oid(kSchema, true) ||
-      strcmp(get_func_name(function->funcid), KeyFunction(plan)) != 0 ||
+  if (!IsKeyFunction(function->funcid) || strcmp(get_func_name(function->funcid), KeyFunction(plan)) != 0 ||
       list_length(function->args) != plan->nindex_columns)
     return false;
   for (int i = 0; i < plan->nindex_columns; ++i) {
@@ -56,7 +63,7 @@ bool IsKeyIndex(HeapTuple tuple, const DeltaPlan *plan) {
 
 }  // namespace
 
-const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Rows ? "image_hash" : "key_hash"; }
+const char *KeyFunction(const DeltaPlan *plan) { return plan->strategy == Strategy::Rows ? kImageHash : kKeyHash; }
 
 Oid FindKeyIndex(Relation rel, const DeltaPlan *plan) {
   if (plan->nindex_columns == 0) return InvalidOid;

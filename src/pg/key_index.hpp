@@ -9,6 +9,9 @@
 
 namespace pgstream {
 
+// True for the functions that key indexes are over.
+bool IsKeyFunction(Oid function);
+
 // The hash function (in our schema) that the key index of a plan is over.
 const char *KeyFunction(const DeltaPlan *plan);
 
