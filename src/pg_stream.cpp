@@ -5,6 +5,7 @@
 #include "api/utility.hpp"
 #include "capture/change_log.hpp"
 #include "delta/overlay.hpp"
+#include "delta/shared_read.hpp"
 #include "pg/boundary.hpp"
 #include "pg/progress.hpp"
 #include "pg/settings.hpp"
@@ -25,6 +26,7 @@ void _PG_init(void) {
   InitSourcePrivilege();
   InitStreamCache();
   InitOverlayCache();
+  InitSharedReads();
   InitAccessMethod();
   if (preloaded) {  // otherwise creating and reading stream tables is refused with a hint
     InitCapture();

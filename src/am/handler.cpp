@@ -4,6 +4,7 @@
 // as on any table. Refuses: to give TOAST tables this access method, and to open or create a table of it where the
 // library is not preloaded: the base alone would be read as the answer.
 #include "am/callbacks.hpp"
+#include "delta/shared_read.hpp"
 #include "pg/boundary.hpp"
 #include "pg/settings.hpp"
 
@@ -40,8 +41,13 @@ bool MayHaveOverlay(Relation rel, Snapshot snapshot) {
 }
 
 Overlay *OverlayForRead(Relation rel, Snapshot snapshot) {
+  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC) return nullptr;
+  Overlay *overlay;
+  if (FindSharedOverlay(RelationGetRelid(rel), snapshot, &overlay)) return overlay;
   const Stream *const stream = MergedStream(rel, snapshot);
-  return stream != nullptr ? AcquireOverlay(rel, stream, snapshot) : nullptr;
+  overlay = stream != nullptr ? AcquireOverlay(rel, stream, snapshot) : nullptr;
+  DecideSharedRead(RelationGetRelid(rel), snapshot, overlay);
+  return overlay;
 }
 
 void InitAccessMethod() {

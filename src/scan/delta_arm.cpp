@@ -8,6 +8,7 @@
 
 #include "am/access_method.hpp"
 #include "delta/addition_hash.hpp"
+#include "delta/shared_read.hpp"
 #include "pg/boundary.hpp"
 #include "scan/explain.hpp"
 
@@ -27,6 +28,7 @@ struct DeltaArmState {
   CustomScanState node;
   bool shared;       // executed in parallel mode, as planned
   bool base_emits;   // outside parallel mode the base scan beside this arm returns the additions itself
+  SharedRead *read;  // so that the base rows beside this arm are those of the same overlay
   bool resolved;     // overlay is known
   Overlay *overlay;  // held; nullptr: nothing is pending
   int64 ordinal;     // next to visit; without a probe
@@ -224,6 +226,7 @@ void Begin(CustomScanState *node, EState *estate, int) {
                           list_nth(plan->custom_private, 4) != nullptr);
   AsState(node)->ncolumns = list_length(plan->custom_exprs);
   AsState(node)->base_emits = lfourth(plan->custom_private) != nullptr;
+  AsState(node)->read = BeginSharedRead(RelationGetRelid(node->ss.ss_currentRelation), estate->es_snapshot);
 }
 
 TupleTableSlot *Exec(CustomScanState *node) {
@@ -262,6 +265,7 @@ void End(CustomScanState *node) {
   AdditionsCursorEnd(&state->cursor);
   if (state->overlay != nullptr) ReleaseOverlay(state->overlay);
   state->overlay = nullptr;
+  EndSharedRead(state->read);
 }
 
 void Explain(CustomScanState *node, List *, ExplainState *es) {
