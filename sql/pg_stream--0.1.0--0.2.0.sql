@@ -113,6 +113,9 @@ SELECT p.pid, p.datid, d.datname, p.relid, p.command, p.action, p.phase, p.chang
 COMMENT ON VIEW pgstream.pg_stat_progress_refresh IS 'one row for each session that refreshes a stream table or fills a new one';
 GRANT SELECT ON pgstream.pg_stat_progress_refresh TO PUBLIC;
 
+COMMENT ON SEQUENCE pgstream.pgs_stream_pgs_id_seq IS 'numbers of stream tables';
+COMMENT ON SEQUENCE pgstream.pgs_refresh_history_refresh_id_seq IS 'numbers of refreshes';
+
 -- ---------------------------------------------------------------------------------------------------------------
 -- Every column says what it is. By name, for all relations that have it, unless one says something of its own before.
 -- ---------------------------------------------------------------------------------------------------------------

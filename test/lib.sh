@@ -62,7 +62,17 @@ apt_install() { apt-get install -q -y --no-install-recommends "$@" </dev/null; }
 # What building and testing against server version $1 needs.
 server_packages() {
   echo "gcc g++ make perl libipc-run-perl python3-psycopg2 libfmt-dev libc6-dev" \
-       "postgresql-$1 postgresql-server-dev-$1 postgresql-$1-pgtap"
+       "postgresql-$1 postgresql-server-dev-$1 postgresql-$1-pgtap $(neighbour_packages "$1")"
+}
+# Extensions that are tested beside ours, and by which library or control file test/t/060_neighbours.pl knows them. Debian 12
+# has no pgvector for its PostgreSQL 15.
+neighbour_packages() {
+  echo "postgresql-$1-cron"
+  [ "$1" -lt 17 ] || echo "postgresql-$1-pgvector"
+}
+neighbours() {
+  echo "pg_stat_statements auto_explain pg_cron"
+  [ "$1" -lt 17 ] || echo "vector"
 }
 unit_packages="cmake g++ make libgtest-dev"
 

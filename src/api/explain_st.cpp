@@ -92,6 +92,13 @@ void PutKeyed(PropertySink *sink, const DeltaPlan *plan) {
   if (columns != nullptr) Put(sink, "missing index", IndexCommand(plan, columns));
 }
 
+// As it is to be written here and now.
+const char *SourceName(Oid source) {
+  const char *name = get_rel_name(source);
+  return RelationIsVisible(source) ? quote_identifier(name)
+                                   : quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), name);
+}
+
 void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
   Put(sink, "strategy", StrategyName(plan->strategy));
   if (plan->reason != nullptr) Put(sink, "reason", plan->reason);
@@ -110,7 +117,7 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
             : MaintenanceName(aggregate->maintenance));
   }
   for (int i = 0; i < plan->nsources; ++i)
-    Put(sink, psprintf("source %s", get_rel_name(plan->sources[i])),
+    Put(sink, psprintf("source %s", SourceName(plan->sources[i])),
         psprintf("columns used: %s%s", ColumnList(plan->sources[i], plan->columns[i]), HowCaptured(plan->sources[i])));
 }
 
@@ -132,7 +139,12 @@ PGSTREAM_FUNCTION(pgstream_explain_st) {
   const Stream *stream = LookupStream(relid);
   Put(&sink, "query", DeparseQuery(stream->plan->query, true));
   Put(&sink, "refresh_mode", RefreshModeName(stream->mode));
-  if (stream->mode == RefreshMode::Differential) PutPlan(&sink, rel, stream->plan);
+  if (stream->mode == RefreshMode::Differential) {
+    PutPlan(&sink, rel, stream->plan);
+  } else {
+    Put(&sink, "strategy", "full refresh");
+    Put(&sink, "reason", "refresh_mode is FULL");
+  }
   if (stream->plan->dependence.settings && stream->nsettings > 0) Put(&sink, "settings", RecordedSettingsList(stream));
   const FrontierRow *frontier = ReadFrontier(relid, GetActiveSnapshot(), CurrentMemoryContext);
   const bool populated = frontier != nullptr && frontier->version == stream->version;

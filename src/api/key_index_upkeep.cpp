@@ -9,6 +9,7 @@
 extern "C" {
 #include "catalog/index.h"
 #include "catalog/pg_depend.h"
+#include "commands/comment.h"
 #include "commands/defrem.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
@@ -89,6 +90,7 @@ void EnsureKeyIndex(Oid relid) {
   table_close(rel, NoLock);
   if (!OidIsValid(index)) elog(ERROR, "key index of stream table %u not found", relid);
   DependInternally(RelationRelationId, index, relid);
+  CreateComments(index, RelationRelationId, 0, "finds stored rows by their key; internal to pg_stream, which uses it although it shows as invalid");
   CommandCounterIncrement();
   HideIndex(index);
   InvalidateStream(relid);

@@ -9,6 +9,7 @@ extern "C" {
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_extension_d.h"
 #include "catalog/toasting.h"
+#include "commands/comment.h"
 #include "commands/extension.h"
 }
 
@@ -64,6 +65,7 @@ Oid CreateLogSegment(Oid source, int number) {
   ObjectAddressSet(log, RelationRelationId, segment);
   ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("pg_stream", false));
   recordDependencyOn(&log, &extension, DEPENDENCY_EXTENSION);
+  CreateComments(segment, RelationRelationId, 0, "change log of a source of stream tables");
   return segment;
 }
 

@@ -94,7 +94,7 @@ void ReopenQueryGroup(ExplainState *es) {
 
 void ExplainStatement(Query *query, int cursor_options, IntoClause *into, ExplainState *es, const char *query_string,
                       ParamListInfo params, QueryEnvironment *environment) {
-  Explained mine = {false, false, NIL};
+  Explained mine = {false, false, NIL, es->analyze};
   Explained *const outer = BeginExplained(&mine);
   PG_TRY();
   {
@@ -134,6 +134,10 @@ void EndExplained(Explained *outer) {
 
 bool ExplainWantsStreams(bool prepared) {
   return explained != nullptr && explained->prepared == prepared && !explained->planned;
+}
+
+bool ExplainsOnly() {
+  return explained != nullptr && !explained->prepared && !explained->planned && !explained->executes;
 }
 
 void ExplainSummary(List *relids, ExplainState *es) {

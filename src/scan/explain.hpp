@@ -17,6 +17,7 @@ struct Explained {
   bool planned;   // relids is known
   bool prepared;  // of a prepared statement: its plan shows when it is started, and may have been made long ago
   List *relids;   // of the stream tables that the plan names
+  bool executes;  // with ANALYZE
 };
 // Makes explained the innermost; what was it before has to be put back.
 Explained *BeginExplained(Explained *explained);
@@ -26,6 +27,8 @@ void EndExplained(Explained *outer);
 // stream tables that names.
 bool ExplainWantsStreams(bool prepared);
 void NoteExplainedStreams(List *relids);
+// True while the plan is made of a statement that EXPLAIN will not run.
+bool ExplainsOnly();
 
 // The summary, after the output for a query.
 void ExplainSummary(List *relids, ExplainState *es);

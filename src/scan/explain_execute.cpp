@@ -133,7 +133,7 @@ void ExplainExecute(PlannedStmt *planned, const char *text, bool read_only_tree,
     Run(planned, text, read_only_tree, context, params, environment, receiver, completion);
     return;
   }
-  Explained mine = {false, true, NIL};
+  Explained mine = {false, true, NIL, false};
   SummaryReceiver summary = {{Callback<Receive>::Call, Callback<StartUp>::Call, Callback<ShutDown>::Call,
                               Callback<Destroy>::Call, receiver->mydest},
                              receiver,

@@ -188,7 +188,8 @@ List *FinishPlan(PlannedStmt *plan) {
   RefuseWrites(plan);
   foreach (cell, streams) {
     const Stream *const stream = LookupStream(lfirst_oid(cell));
-    if (stream != nullptr && stream->mode == RefreshMode::Full && !stream->populated) RefuseUnpopulated(stream->relid);
+    if (stream != nullptr && stream->mode == RefreshMode::Full && !stream->populated && !(planner_depth == 1 && ExplainsOnly()))
+      RefuseUnpopulated(stream->relid);
   }
   CheckPlan(plan->planTree, &check, nullptr);
   foreach (cell, plan->subplans) CheckPlan(static_cast<Plan *>(lfirst(cell)), &check, nullptr);
