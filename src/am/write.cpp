@@ -1,6 +1,7 @@
 // Writes through the access method: refused on a stream table, heap's own on a detached relation.
 //
-// Promises: no row of a stream table changes but by its refresh, which writes with heap's functions directly. This is
+// Promises: no row of a stream table changes but by its refresh, which writes with heap's functions directly, or by the
+// dump that it comes from. This is
 // the last line: the planner hook refuses such statements before they run.
 #include "am/callbacks.hpp"
 
@@ -8,8 +9,8 @@ namespace pgstream {
 namespace {
 
 void RefuseOnStream(Relation rel) {
-  if (likely(LookupStream(RelationGetRelid(rel)) == nullptr))
-    return;
+  const Stream *const stream = LookupStream(RelationGetRelid(rel));
+  if (likely(stream == nullptr) || TakesDumpedRows(stream)) return;
   ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                   errmsg("cannot change stream table \"%s\"", RelationGetRelationName(rel)),
                   errdetail("Its content is what its defining query returns."),

@@ -31,7 +31,25 @@ static void SetRewrite(Oid relid, Oid value) {
   table_close(classes, RowExclusiveLock);
 }
 
+// The triggers that leave out what replication brings.
+static List *IgnoringTriggers(Oid relid) {
+  const Oid function = IgnoreFunction();
+  List *triggers = NIL;
+  ScanKeyData key[1];
+  Relation catalog = table_open(TriggerRelationId, AccessShareLock);
+  ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+  SysScanDesc scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, nullptr, 1, key);
+  while (HeapTuple tuple = systable_getnext(scan)) {
+    const FormData_pg_trigger *form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
+    if (form->tgfoid == function) triggers = lappend_oid(triggers, form->oid);
+  }
+  systable_endscan(scan);
+  table_close(catalog, AccessShareLock);
+  return triggers;
+}
+
 static void LeaveOutOfApply(Oid relid) {
+  if (IgnoringTriggers(relid) != NIL) return;
   CreateTrigStmt *statement = makeNode(CreateTrigStmt);
   statement->trigname = pstrdup("0_pgstream_ignore_replicated");
   statement->funcname = list_make2(makeString(pstrdup(kSchema)), makeString(pstrdup("ignore_replicated")));
@@ -42,6 +60,11 @@ static void LeaveOutOfApply(Oid relid) {
                         true, false, TRIGGER_FIRES_ON_REPLICA);
 }
 
+void HideCatalogFromReplication(Oid relid) {
+  SetRewrite(relid, relid);
+  CommandCounterIncrement();
+}
+
 void HideFromReplication(Relation rel) {
   SetRewrite(RelationGetRelid(rel), RelationGetRelid(rel));
   CommandCounterIncrement();
@@ -50,19 +73,8 @@ void HideFromReplication(Relation rel) {
 }
 
 void ShowToReplication(Oid relid) {
-  const Oid function = IgnoreFunction();
-  List *triggers = NIL;
-  ScanKeyData key[1];
+  List *const triggers = IgnoringTriggers(relid);
   SetRewrite(relid, InvalidOid);
-  Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-  ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-  SysScanDesc scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, nullptr, 1, key);
-  while (HeapTuple tuple = systable_getnext(scan)) {
-    const FormData_pg_trigger *form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
-    if (form->tgfoid == function) triggers = lappend_oid(triggers, form->oid);
-  }
-  systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
   ListCell *cell;
   foreach (cell, triggers) DropInternal(TriggerRelationId, lfirst_oid(cell));
   CommandCounterIncrement();

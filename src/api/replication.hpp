@@ -12,6 +12,9 @@ namespace pgstream {
 // Makes both so for a stream table, which the caller holds a self-exclusive lock on.
 void HideFromReplication(Relation rel);
 
+// The first alone, for one of our catalogs. Creating the extension does so itself; pg_upgrade does not run its script.
+void HideCatalogFromReplication(Oid relid);
+
 // Takes both back, for one that becomes an ordinary table.
 void ShowToReplication(Oid relid);
 

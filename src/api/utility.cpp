@@ -7,11 +7,13 @@
 #include "api/drop.hpp"
 #include "api/key_index_upkeep.hpp"
 #include "api/replication.hpp"
+#include "api/restore.hpp"
 #include "api/source_ddl.hpp"
 #include "api/stream_ddl.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
+#include "pg/restoring.hpp"
 #include "pg/settings.hpp"
 #include "pg/stream.hpp"
 
@@ -43,13 +45,18 @@ void HandOn(const UtilityCall *call) {
       call->completion);
 }
 
+void HandOnInstead(const UtilityCall *original, Node *statement) {
+  UtilityCall call = *original;
+  call.planned = static_cast<PlannedStmt *>(copyObjectImpl(call.planned));
+  call.planned->utilityStmt = statement;
+  call.read_only_tree = false;
+  HandOn(&call);
+}
+
 void RunCreateTable(CreateTableAsStmt *statement, void *argument) {
   UtilityCall call = *static_cast<UtilityCall *>(argument);
-  call.planned = static_cast<PlannedStmt *>(copyObjectImpl(call.planned));
-  call.planned->utilityStmt = reinterpret_cast<Node *>(statement);
-  call.read_only_tree = false;
   call.context = PROCESS_UTILITY_SUBCOMMAND;
-  HandOn(&call);
+  HandOnInstead(&call, reinterpret_cast<Node *>(statement));
 }
 
 // Event triggers are shown the stream table, not what core has made of it halfway: they are called here.
@@ -144,7 +151,7 @@ void CheckStatement(Node *statement, Afterwards *after) {
     }
     case T_CopyStmt: {
       const auto *copy = reinterpret_cast<CopyStmt *>(statement);
-      if (copy->is_from && copy->relation != nullptr && OidIsValid(StreamNamed(copy->relation)))
+      if (copy->is_from && copy->relation != nullptr && !RestoringDump() && OidIsValid(StreamNamed(copy->relation)))
         Refuse("cannot copy into a stream table", "Its content follows from its query: change its sources.");
       break;
     }
@@ -175,16 +182,24 @@ void ProcessStreamUtility(UtilityCall *call) {
   // (ROLLBACK) must not look into catalogs.
   const bool watched = IsTransactionState() && OidIsValid(CatalogRelationId("pgs_stream"));
   Afterwards after = {};
+  RestoreStep restore = {statement};
   if (watched) {
     // What CREATE TABLE (LIKE ... INCLUDING INDEXES) makes of a key index serves nobody.
     if (call->context == PROCESS_UTILITY_SUBCOMMAND && IsA(statement, IndexStmt) &&
         CopiesKeyIndex(reinterpret_cast<IndexStmt *>(statement)))
       return;
-    CheckStatement(statement, &after);
-    MarkBefore(statement);
+    restore = BeginRestoreStep(statement);
+    if (restore.statement != nullptr) {
+      CheckStatement(restore.statement, &after);
+      MarkBefore(restore.statement);
+    }
   }
-  HandOn(call);
+  if (restore.statement == statement)
+    HandOn(call);
+  else if (restore.statement != nullptr)
+    HandOnInstead(call, restore.statement);
   if (!watched || !IsTransactionState()) return;
+  FinishRestoreStep(&restore);
   if (OidIsValid(after.leaving)) DisbandStream(after.leaving);
   AfterTreeChange(&after.ddl);
   AdoptNewTables();

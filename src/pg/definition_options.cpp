@@ -7,6 +7,7 @@
 extern "C" {
 #include "catalog/pg_rewrite.h"
 #include "catalog/dependency.h"
+#include "parser/parse_clause.h"
 #include "parser/parse_func.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteDefine.h"
@@ -74,13 +75,7 @@ static int Split(Datum pair, DefinitionOption *option) {
   return 1;
 }
 
-int LoadDefinitionOptions(Relation rel, DefinitionOption **options) {
-  Node *condition = nullptr;
-  const RuleLock *rules = rel->rd_rules;
-  const Oid rule = get_rewrite_oid(RelationGetRelid(rel), kDefinitionRule, true);
-  for (int i = 0; rules != nullptr && i < rules->numLocks && condition == nullptr; i++) {
-    if (rules->rules[i]->ruleId == rule) condition = rules->rules[i]->qual;
-  }
+static int OptionsIn(Node *condition, DefinitionOption **options) {
   List *constants = NIL;
   CollectConstants(condition, &constants);
   int count = 0;
@@ -103,6 +98,24 @@ int LoadDefinitionOptions(Relation rel, DefinitionOption **options) {
       if (nulls == nullptr || !nulls[i]) count += Split(texts[i], &grown[count]);
   }
   return count;
+}
+
+int LoadDefinitionOptions(Relation rel, DefinitionOption **options) {
+  Node *condition = nullptr;
+  const RuleLock *rules = rel->rd_rules;
+  const Oid rule = get_rewrite_oid(RelationGetRelid(rel), kDefinitionRule, true);
+  for (int i = 0; rules != nullptr && i < rules->numLocks && condition == nullptr; i++) {
+    if (rules->rules[i]->ruleId == rule) condition = rules->rules[i]->qual;
+  }
+  return OptionsIn(condition, options);
+}
+
+void StoreOptionsCondition(Relation rel, Node *condition) {
+  ParseState *state = make_parsestate(nullptr);
+  DefinitionOption *options;
+  const int n = OptionsIn(transformWhereClause(state, condition, EXPR_KIND_WHERE, "WHERE"), &options);
+  free_parsestate(state);
+  StoreDefinitionOptions(rel, options, n);
 }
 
 }  // namespace pgstream

@@ -19,6 +19,9 @@ struct DefinitionOption {
 // Puts n options into the defining rule of rel (ShareUpdateExclusiveLock or more), in the place of those it has.
 void StoreDefinitionOptions(Relation rel, const DefinitionOption *options, int n);
 
+// Likewise from a condition as it was parsed, which must be a call of stream_options with constants.
+void StoreOptionsCondition(Relation rel, Node *condition);
+
 // Reads them in the current context; returns their number, 0 for a rule that carries none.
 int LoadDefinitionOptions(Relation rel, DefinitionOption **options);
 

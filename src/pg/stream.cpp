@@ -7,6 +7,7 @@
 #include "pg/inheritance.hpp"
 #include "pg/key_index.hpp"
 #include "pg/query_settings.hpp"
+#include "pg/restoring.hpp"
 
 extern "C" {
 #include "commands/defrem.h"
@@ -248,6 +249,10 @@ List *RelationsRead(const Query *query) {
     if (source != nullptr) relids = list_concat_unique_oid(relids, source->source_relids);
   }
   return relids;
+}
+
+bool TakesDumpedRows(const Stream *stream) {
+  return stream->mode == RefreshMode::Full && !stream->enrolled && RestoringDump();
 }
 
 const char *RefreshModeName(RefreshMode mode) { return mode == RefreshMode::Full ? "FULL" : "DIFFERENTIAL"; }

@@ -55,6 +55,9 @@ bool IsStreamRelid(Oid relid);  // by pg_class.relam, through the syscache
 // the end of the transaction (a rebuilt entry leaves its predecessor in place until then).
 const Stream *LookupStream(Oid relid);
 
+// True for one that a dump's --schema-only has made and whose rows, which its query does not give, are still to come.
+bool TakesDumpedRows(const Stream *stream);
+
 // Every relation an analysed query reads, through views, stream tables and trees, as an OID list. Takes AccessShareLock on those it
 // names.
 List *RelationsRead(const Query *query);

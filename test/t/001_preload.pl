@@ -19,7 +19,13 @@ sub refused {
   like($err, qr/HINT:  Add pg_stream to shared_preload_libraries/, "$name: the hint names the setting");
 }
 
+refused('CREATE EXTENSION pg_stream', 'CREATE EXTENSION');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_namespace WHERE nspname = 'pgstream'"), '0', 'nothing of it is left');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_stream'");
+$node->restart;
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_stream; CREATE TABLE s (k int, v int); INSERT INTO s VALUES (1, 10), (2, 20)');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
 refused('CREATE TABLE t USING pgstream AS SELECT k, sum(v) FROM s GROUP BY k', 'CREATE TABLE AS');
 refused('CREATE TABLE t (a int) USING pgstream', 'CREATE TABLE');
 refused('SET default_table_access_method = pgstream; CREATE TABLE t AS SELECT 1 AS a', 'default_table_access_method');
