@@ -18,8 +18,6 @@ void EnterOwnerScope(const Stream *stream, OwnerScope *scope) {
   scope->guc_level = NewGUCNestLevel();
   (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                           false);
-  // Off is how a reader (pg_dump) asks for an error rather than fewer rows; here the owner's policies are the definition.
-  (void)set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
   LiftRelationRestrictions();
   // An index scan that leaves out rows at random is nobody's definition.
   if (GinFuzzySearchLimit != 0)

@@ -3,6 +3,7 @@
 
 extern "C" {
 #include "utils/array.h"
+#include "utils/rls.h"
 }
 
 namespace pgstream {
@@ -76,6 +77,8 @@ int ReadRecordedSettings(Datum array, RecordedSetting **settings) {
 }
 
 void LiftRelationRestrictions() {
+  if (!row_security)
+    (void)set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
   if (restrict_nonsystem_relation_kind != 0)
     (void)set_config_option("restrict_nonsystem_relation_kind", "", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                             false);

@@ -30,8 +30,9 @@ int ReadRecordedSettings(Datum array, RecordedSetting **settings);
 void ApplyRecordedSettings(int nsettings, const RecordedSetting *settings, bool query_reads_settings,
                            bool query_reads_default_text_search);
 
-// pg_dump forbids its session to read views, for they would run code as its user. The query of a stream table runs as the
-// owner, restricted, and may read them until the GUC nest level ends.
+// pg_dump forbids its session to read views, for they would run code as its user, and to read fewer rows than there are because
+// of row level security. The query of a stream table runs as the owner, restricted, whose policies are part of its definition:
+// it may do both until the GUC nest level ends.
 void LiftRelationRestrictions();
 
 }  // namespace pgstream
