@@ -195,5 +195,6 @@ BEGIN
     END LOOP;
   END LOOP;
 END $comments$;
+
 -- Where the library is not preloaded nothing of this works: better no extension, and what comes from a dump plain tables.
 DO $$ BEGIN PERFORM pgstream.check_cdc_health(); END $$;
