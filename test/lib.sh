@@ -67,11 +67,11 @@ server_packages() {
 # Extensions that are tested beside ours, and by which library or control file test/t/060_neighbours.pl knows them. Debian 12
 # has no pgvector for its PostgreSQL 15.
 neighbour_packages() {
-  echo "postgresql-$1-cron"
+  echo "postgresql-$1-cron postgresql-plperl-$1"
   [ "$1" -lt 17 ] || echo "postgresql-$1-pgvector"
 }
 neighbours() {
-  echo "pg_stat_statements auto_explain pg_cron"
+  echo "pg_stat_statements auto_explain pg_cron plperl"
   [ "$1" -lt 17 ] || echo "vector"
 }
 unit_packages="cmake g++ make libgtest-dev"

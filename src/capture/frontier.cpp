@@ -108,10 +108,4 @@ void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapsho
   table_close(rel, NoLock);
 }
 
-void WriteDataTimestamp(Oid relid, TimestampTz data_timestamp) {
-  const AttrNumber column = pgs_frontier::data_timestamp;
-  const Datum value = TimestampTzGetDatum(data_timestamp);
-  (void)UpdateCatalogRow("pgs_frontier", "pgs_frontier_pkey", relid, 1, &column, &value, nullptr);
-}
-
 }  // namespace pgstream

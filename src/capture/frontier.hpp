@@ -27,7 +27,5 @@ SnapshotView ViewOfSnapshot(Snapshot snapshot, MemoryContext context);
 // current transaction's own log records those up to own_sequence. data_timestamp: when the snapshot was taken, or before.
 void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapshot, int64 own_sequence,
                    TimestampTz data_timestamp);
-// The same, where nothing but the time has changed.
-void WriteDataTimestamp(Oid relid, TimestampTz data_timestamp);
 
 }  // namespace pgstream

@@ -1,6 +1,9 @@
 // Command-id intervals of statements; see open_statements.hpp.
 #include "capture/open_statements.hpp"
 
+#include "capture/capture_run.hpp"
+#include "capture/log_object.hpp"
+
 namespace pgstream {
 
 namespace {
@@ -42,7 +45,18 @@ void Compact() {
   }
 }
 
+// Whoever runs INSERT ... RETURNING for some rows only (SPI's row count) never comes to the AFTER STATEMENT trigger: what was
+// changed is not known.
+void LogUnfinished() {
+  for (Interval *interval = intervals; interval != nullptr; interval = interval->next) {
+    LogEntry entry;
+    if (!interval->open || !ReadLogEntry(interval->source, &entry) || entry.captured_by == 0) continue;
+    LogTruncation(interval->source, entry.segments, entry.nsegments);
+  }
+}
+
 void EndOfTransaction(XactEvent event, void *) {
+  if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) LogUnfinished();
   if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE) return;
   intervals = nullptr;
   interval_count = 0;

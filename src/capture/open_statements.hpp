@@ -5,7 +5,8 @@
 // for the log: then, and also when a cursor with it is read later. So the command ids from the first change to the log write
 // are kept, for each source, until the transaction ends.
 //
-// Promises: what belongs to an aborted subtransaction is forgotten with it. Refuses: to know of other backends' statements,
+// Promises: what belongs to an aborted subtransaction is forgotten with it; a statement that never came to its end is told to
+// the log as a change that it does not hold. Refuses: to know of other backends' statements,
 // which no snapshot of ours sees half.
 #pragma once
 

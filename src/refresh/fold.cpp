@@ -310,8 +310,10 @@ FoldResult RefreshStream(Oid relid) {
                   data_timestamp);
     if (!stream->populated || stream->cut_off) InvalidateStream(relid);
   } else if (!postponed && frontier->data_timestamp < data_timestamp) {
-    // Nothing was pending: the stored rows are what they were, and as of now.
-    WriteDataTimestamp(relid, data_timestamp);
+    // Nothing was pending: the stored rows are what they were, and as of now. A fold like any other, with a number of its own, by
+    // which one under an older snapshot sees that it is behind: it would go on from the frontier that its snapshot shows, and
+    // that would stay visible to it beside its own.
+    WriteFrontier(relid, stream->version, frontier->fold_number + 1, snapshot, own_sequence, data_timestamp);
   }
   if (built != nullptr) MemoryContextDelete(built->overlay.context);
   PopActiveSnapshot();
