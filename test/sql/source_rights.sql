@@ -100,7 +100,7 @@ CREATE MATERIALIZED VIEW as_matview AS SELECT id, val FROM src;
 -- Its warnings, of what is another's, come in no order.
 SET client_min_messages = error;
 GRANT SELECT ON ALL TABLES IN SCHEMA rights TO rights_reader;
-RESET client_min_messages;
+SET client_min_messages = warning;
 RESET ROLE;
 INSERT INTO src VALUES (31, 1, 31, 's');
 -- Found out by the message that the materialized view's refresh gives.
