@@ -38,6 +38,14 @@ pg_attribute_always_inline bool Masked(MergeScan *scan, const TupleTableSlot *sl
   return offset <= overlay->mask.max_offset() && TidMask::TestBit(scan->words, offset);
 }
 
+// Asks now, where scan_begin has left it open.
+void ResolveOverlay(MergeScan *scan) {
+  if (likely(scan->resolved))
+    return;
+  scan->overlay = OverlayForRead(scan->base.rs_rd, scan->base.rs_snapshot);
+  scan->resolved = true;
+}
+
 // The next base row that is not masked, by heap's getnextslot of the scan's type.
 template <bool (*Next)(TableScanDesc, ScanDirection, TupleTableSlot *)>
 pg_attribute_always_inline bool NextOfBase(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
@@ -111,8 +119,9 @@ pg_attribute_always_inline bool NextMerged(MergeScan *scan, ScanDirection direct
 TableScanDesc ScanBegin(Relation rel, Snapshot snapshot, int nkeys, ScanKeyData *key, ParallelTableScanDesc parallel,
                         uint32 flags) {
   // Parallel index builds begin parallel scans as well, and must not evaluate anything: there the question waits for
-  // the first row asked for through the scan.
-  const bool later = parallel != nullptr && MayHaveOverlay(rel, snapshot);
+  // the first row asked for through the scan. So it does in bitmap scans, which 15 begins with the executor: before the
+  // delta arm has opened the shared read, and before a worker has heard what its leader decided.
+  const bool later = (parallel != nullptr || (flags & SO_TYPE_BITMAPSCAN) != 0) && MayHaveOverlay(rel, snapshot);
   Overlay *overlay = nullptr;
   if (!later && (flags & SO_TYPE_ANALYZE) == 0)
     overlay = OverlayForRead(rel, snapshot);
@@ -174,10 +183,7 @@ void ScanRescan(TableScanDesc scan, ScanKeyData *key, bool set_params, bool allo
 
 bool ScanGetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
   MergeScan *const merge = AsMergeScan(scan);
-  if (unlikely(!merge->resolved)) {
-    merge->overlay = OverlayForRead(scan->rs_rd, scan->rs_snapshot);
-    merge->resolved = true;
-  }
+  ResolveOverlay(merge);
   if (merge->overlay == nullptr)
     return heap_getnextslot(merge->heap, direction, slot);
   return NextMerged<heap_getnextslot>(merge, direction, slot);
@@ -205,9 +211,10 @@ bool ScanBitmapNextTuple(TableScanDesc scan, TupleTableSlot *slot, bool *recheck
   if (likely(!IsMergeScan(scan)))
     return Heap()->scan_bitmap_next_tuple(scan, slot, recheck, lossy_pages, exact_pages);
   MergeScan *const merge = AsMergeScan(scan);
+  ResolveOverlay(merge);
   compat::CopyScanTypeState(scan, merge->heap);  // the node has put its iterator into the descriptor it knows
   while (Heap()->scan_bitmap_next_tuple(merge->heap, slot, recheck, lossy_pages, exact_pages)) {
-    if (!Masked(merge, slot))
+    if (merge->overlay == nullptr || !Masked(merge, slot))
       return true;
     CHECK_FOR_INTERRUPTS();
   }
@@ -224,8 +231,9 @@ bool ScanBitmapNextTuple(TableScanDesc scan, TBMIterateResult *page, TupleTableS
   if (likely(!IsMergeScan(scan)))
     return Heap()->scan_bitmap_next_tuple(scan, page, slot);
   MergeScan *const merge = AsMergeScan(scan);
+  ResolveOverlay(merge);
   while (Heap()->scan_bitmap_next_tuple(merge->heap, page, slot)) {
-    if (!Masked(merge, slot))
+    if (merge->overlay == nullptr || !Masked(merge, slot))
       return true;
   }
   return false;

@@ -6,9 +6,11 @@
 #include "api/options.hpp"
 #include "api/query_checks.hpp"
 #include "capture/change_log.hpp"
+#include "delta/evaluate.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/query_identity.hpp"
+#include "pg/source_privilege.hpp"
 #include "pg/query_settings.hpp"
 #include "refresh/fold.hpp"
 
@@ -121,6 +123,12 @@ void LockForRedefinition(Relation rel, LOCKMODE lock, const Alteration *alterati
   CheckRedefinition(rel, alteration, effect);
   const bool captures = ModeAfter(rel, alteration) == RefreshMode::Differential;
   const DeltaPlan *plan = captures ? PlanDelta(static_cast<Query *>(copyObjectImpl(QueryAfter(rel, alteration)))) : nullptr;
+  if (captures) {
+    Stream after = *LookupStream(relid);
+    after.plan = plan;
+    CheckOwnerMayRead(&after);
+    CheckSourcePrivilege(after.owner, plan);
+  }
   table_close(rel, NoLock);
   UnlockRelationOid(relid, lock);
   if (captures)

@@ -81,7 +81,9 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransacti
 
 void OpenStatement(Oid source) {
   auto *interval = static_cast<Interval *>(MemoryContextAlloc(TopTransactionContext, sizeof(Interval)));
-  *interval = {intervals, source, GetCurrentSubTransactionId(), true, GetCurrentCommandId(false), InvalidCommandId};
+  // Marked as used: a trigger that comes before ours may have written, and its increment left an id that the statement's changes,
+  // which have an older one, are already visible under.
+  *interval = {intervals, source, GetCurrentSubTransactionId(), true, GetCurrentCommandId(true), InvalidCommandId};
   intervals = interval;
   ++interval_count;
 }

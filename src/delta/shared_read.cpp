@@ -1,14 +1,20 @@
 // The open shared reads of the backend; see shared_read.hpp. There is one for every delta arm of a running statement: a handful.
 #include "delta/shared_read.hpp"
 
+extern "C" {
+#include "access/parallel.h"
+#include "utils/resowner.h"
+}
+
 namespace pgstream {
 
 struct SharedRead {
   SharedRead *next;
   Oid relid;
-  Snapshot snapshot;
-  SubTransactionId subtransaction;  // whose abort ends it
+  Snapshot snapshot;                // registered while the read is open: nobody else gets its address
+  SubTransactionId subtransaction;  // whose abort closes it
   bool decided;
+  bool by_leader;    // in parallel mode: the log stays locked, and workers come to the same overlay
   Overlay *overlay;  // held once decided; nullptr: nothing is merged
 };
 
@@ -38,19 +44,24 @@ Snapshot SnapshotOfReads(Oid relid, Snapshot snapshot) {
   return copied != nullptr ? copied->snapshot : nullptr;
 }
 
-void Remove(SharedRead *read) {
+// Its memory stays: a function evaluated row by row may outlive the subtransaction that it was started in, and end it yet.
+void Close(SharedRead *read) {
   for (SharedRead **link = &open_reads; *link != nullptr; link = &(*link)->next)
     if (*link == read) {
       *link = read->next;
-      pfree(read);
+      UnregisterSnapshotFromOwner(read->snapshot, TopTransactionResourceOwner);
       return;
     }
 }
 
+// A leader accepts only what a leader decided.
+bool Leads() { return IsInParallelMode() && !IsParallelWorker(); }
+
 void EndOfTransaction(XactEvent event, void *) {
-  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PARALLEL_COMMIT || event == XACT_EVENT_PREPARE ||
-      event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
-    open_reads = nullptr;
+  if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PARALLEL_COMMIT || event == XACT_EVENT_PREPARE)
+    while (open_reads != nullptr) Close(open_reads);  // of cursors that failed
+  else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+    open_reads = nullptr;  // the snapshots go with the transaction's resource owner
 }
 
 // A statement that a subtransaction began goes with it, or becomes its parent's.
@@ -63,7 +74,7 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId subtransaction, Su
     if (event == SUBXACT_EVENT_COMMIT_SUB)
       read->subtransaction = parent;
     else
-      Remove(read);
+      Close(read);
   }
 }
 
@@ -71,10 +82,10 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId subtransaction, Su
 
 SharedRead *BeginSharedRead(Oid relid, Snapshot snapshot) {
   auto *const read = static_cast<SharedRead *>(MemoryContextAllocZero(TopTransactionContext, sizeof(SharedRead)));
-  read->next = open_reads;
   read->relid = relid;
-  read->snapshot = snapshot;
+  read->snapshot = RegisterSnapshotOnOwner(snapshot, TopTransactionResourceOwner);
   read->subtransaction = GetCurrentSubTransactionId();
+  read->next = open_reads;
   open_reads = read;
   // One more arm of a statement that has begun: EvalPlanQual's, or that of a function under the same snapshot.
   Overlay *overlay;
@@ -87,7 +98,8 @@ SharedRead *BeginSharedRead(Oid relid, Snapshot snapshot) {
 
 void EndSharedRead(SharedRead *read) {
   if (read->overlay != nullptr) ReleaseOverlay(read->overlay);
-  Remove(read);
+  Close(read);
+  pfree(read);
 }
 
 bool FindSharedOverlay(Oid relid, Snapshot snapshot, Overlay **overlay) {
@@ -95,7 +107,7 @@ bool FindSharedOverlay(Oid relid, Snapshot snapshot, Overlay **overlay) {
   const Snapshot known = SnapshotOfReads(relid, snapshot);
   if (known == nullptr) return false;
   for (SharedRead *read = open_reads; read != nullptr; read = read->next) {
-    if (read->relid != relid || read->snapshot != known || !read->decided) continue;
+    if (read->relid != relid || read->snapshot != known || !read->decided || (Leads() && !read->by_leader)) continue;
     if (read->overlay != nullptr) ++read->overlay->holders;
     *overlay = read->overlay;
     return true;
@@ -110,6 +122,7 @@ void DecideSharedRead(Oid relid, Snapshot snapshot, Overlay *overlay) {
   for (SharedRead *read = open_reads; read != nullptr; read = read->next) {
     if (read->relid != relid || read->snapshot != known || read->decided) continue;
     read->decided = true;
+    read->by_leader = Leads();
     read->overlay = overlay;
     if (overlay != nullptr) ++overlay->holders;
   }

@@ -49,15 +49,18 @@ bool UpdateRowUnlessBusy(const CatalogScan *scan, HeapTuple tuple, int n, const 
 template <class Change>
 int ChangeCatalogRows(const char *catalog, const char *index, AttrNumber column, Oid key, Change &&change) {
   int changes = 0;
-  bool again;
+  bool again = false;
   do {
     CatalogScan scan;
+    const bool looks_again = again;
     again = false;
     if (!BeginCatalogScan(&scan, catalog, index, column, key, nullptr, RowExclusiveLock)) return changes;
     while (HeapTuple tuple = NextCatalogTuple(&scan)) {
       HeapTuple changed = change(&scan, tuple);
       if (changed == tuple) continue;
       const TM_Result locked = LockCatalogRow(scan.rel, tuple, LockWaitBlock);
+      // Looking again, it sees what it has changed itself as it was before.
+      if (locked == TM_SelfModified && looks_again) continue;
       // What this command changed itself is an error of the program, which the change reports.
       if (locked != TM_Ok && locked != TM_SelfModified) {
         again = true;

@@ -191,6 +191,7 @@ void LockFold(Oid relid) {
   for (;;) {
     const Stream *stream = LookupStream(relid);
     if (stream != nullptr && CaptureIsWanting(stream)) {
+      CheckOwnerMayRead(stream);
       LockForAttaching(stream->plan->nsources, stream->plan->sources, stream->plan->columns,
                        WantObject(RelationRelationId, relid, ExclusiveLock));
       return;

@@ -95,4 +95,43 @@ BEGIN;
 INSERT INTO src VALUES (601, 1, 1);
 SELECT strategy_of('SELECT count(*) FROM st');
 COMMIT;
+-- A statement trigger that comes before the capture's own, by its name, and writes.
+CREATE TABLE counted (id int, v int);
+INSERT INTO counted SELECT i, i FROM generate_series(1, 6) i;
+CREATE TABLE counts USING pgstream AS SELECT count(*) AS n, sum(v) AS total FROM counted;
+CREATE FUNCTION early() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO seen VALUES ('early', 0, 0, 0); RETURN NULL; END $$;
+CREATE FUNCTION at_second() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF OLD.id = 2 THEN
+    INSERT INTO seen SELECT 'amid ' || TG_OP, s.n, -q.n, s.total - q.total
+      FROM counts s, (SELECT count(*) AS n, sum(v) AS total FROM counted) q;
+  END IF;
+  RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+CREATE TRIGGER "0_early" BEFORE UPDATE OR DELETE ON counted FOR EACH STATEMENT EXECUTE FUNCTION early();
+CREATE TRIGGER at_second BEFORE UPDATE OR DELETE ON counted FOR EACH ROW EXECUTE FUNCTION at_second();
+DELETE FROM counted WHERE id < 4;
+INSERT INTO counted VALUES (1, 1), (2, 2), (3, 3);
+UPDATE counted SET v = v * 10;
+SELECT at, surplus + missing AS rows_wrong, total AS sum_wrong FROM seen WHERE at LIKE 'amid%' ORDER BY at;
+SELECT (SELECT c FROM counts c) = ROW(count(*), sum(v)) AS equal FROM counted;
+-- A cursor that failed has not ended its read: what comes later under a snapshot at the same address is a read of its own.
+CREATE TABLE plain_src (id int, k int);
+INSERT INTO plain_src SELECT i, i FROM generate_series(1, 5) i;
+CREATE TABLE plain USING pgstream AS SELECT id, k FROM plain_src;
+CREATE INDEX ON plain (id);
+SET enable_seqscan = off;
+BEGIN;
+DECLARE fails CURSOR FOR SELECT 1 / (k - 3) FROM plain WHERE id < 100;
+SAVEPOINT s;
+\set VERBOSITY terse
+FETCH ALL FROM fails;
+ROLLBACK TO s;
+INSERT INTO plain_src VALUES (6, 6);
+SELECT count(*) FROM plain;
+INSERT INTO plain_src VALUES (7, 7);
+SELECT count(*), max(id) FROM plain WHERE id > 0;
+COMMIT;
+RESET enable_seqscan;
 DROP SCHEMA nested CASCADE;
