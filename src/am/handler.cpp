@@ -28,23 +28,24 @@ bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *sl
 }  // namespace
 
 namespace {
-// The stream that an MVCC snapshot reads merged; nullptr where the base is the content.
-const Stream *MergedStream(Relation rel, Snapshot snapshot) {
-  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC) return nullptr;
+bool IsMvcc(Snapshot snapshot) { return snapshot != nullptr && snapshot->snapshot_type == SNAPSHOT_MVCC; }
+
+// The stream that MVCC snapshots read merged; nullptr where the base is the content.
+const Stream *MergedStream(Relation rel) {
   const Stream *const stream = LookupStream(RelationGetRelid(rel));
   return stream != nullptr && stream->mode != RefreshMode::Full ? stream : nullptr;
 }
 }  // namespace
 
 bool MayHaveOverlay(Relation rel, Snapshot snapshot) {
-  return MergedStream(rel, snapshot) != nullptr;
+  return IsMvcc(snapshot) && MergedStream(rel) != nullptr;
 }
 
 Overlay *OverlayForRead(Relation rel, Snapshot snapshot) {
-  if (snapshot == nullptr || snapshot->snapshot_type != SNAPSHOT_MVCC) return nullptr;
+  if (!IsMvcc(snapshot)) return nullptr;
   Overlay *overlay;
   if (FindSharedOverlay(RelationGetRelid(rel), snapshot, &overlay)) return overlay;
-  const Stream *const stream = MergedStream(rel, snapshot);
+  const Stream *const stream = MergedStream(rel);
   overlay = stream != nullptr ? AcquireOverlay(rel, stream, snapshot) : nullptr;
   DecideSharedRead(RelationGetRelid(rel), snapshot, overlay);
   return overlay;

@@ -3,6 +3,7 @@
 // Promises: anybody may call them. Refuses: to show a message, which may quote data, to others than who may use the role of the
 // table's owner or pg_read_all_stats.
 #include "pg/boundary.hpp"
+#include "pg/catalog.hpp"
 #include "refresh/failures.hpp"
 
 extern "C" {
@@ -14,18 +15,9 @@ using namespace pgstream;
 
 namespace {
 
-// False when there is no such table (any more).
-bool OwnerOf(Oid relid, Oid *owner) {
-  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-  if (!HeapTupleIsValid(tuple)) return false;
-  *owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-  ReleaseSysCache(tuple);
-  return true;
-}
-
 void PutFailures(const ReturnSetInfo *result, const Failures *failures) {
-  Oid owner;
-  if (!OwnerOf(failures->relid, &owner)) return;
+  const Oid owner = RelationOwner(failures->relid);
+  if (!OidIsValid(owner)) return;  // the table is gone
   const bool shows_message =
       has_privs_of_role(GetUserId(), owner) || has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
   for (int i = 0; i < failures->count; ++i) {

@@ -8,6 +8,7 @@
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/stream.hpp"
+#include "pg/trigger_scan.hpp"
 
 extern "C" {
 #include "replication/logicalworker.h"
@@ -33,18 +34,10 @@ static void SetRewrite(Oid relid, Oid value) {
 
 // The triggers that leave out what replication brings.
 static List *IgnoringTriggers(Oid relid) {
-  const Oid function = IgnoreFunction();
   List *triggers = NIL;
-  ScanKeyData key[1];
-  Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-  ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-  SysScanDesc scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, nullptr, 1, key);
-  while (HeapTuple tuple = systable_getnext(scan)) {
-    const FormData_pg_trigger *form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
-    if (form->tgfoid == function) triggers = lappend_oid(triggers, form->oid);
-  }
-  systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
+  VisitTriggers(relid, IgnoreFunction(), [&](HeapTuple tuple, TupleDesc) {
+    triggers = lappend_oid(triggers, reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple))->oid);
+  });
   return triggers;
 }
 
@@ -66,8 +59,7 @@ void HideCatalogFromReplication(Oid relid) {
 }
 
 void HideFromReplication(Relation rel) {
-  SetRewrite(RelationGetRelid(rel), RelationGetRelid(rel));
-  CommandCounterIncrement();
+  HideCatalogFromReplication(RelationGetRelid(rel));
   LeaveOutOfApply(RelationGetRelid(rel));
   CommandCounterIncrement();
 }

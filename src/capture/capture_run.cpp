@@ -136,6 +136,11 @@ void LogTruncation(Oid source, const Oid *segments, int nsegments) {
   table_close(log, NoLock);
 }
 
+void LogTruncationIfCaptured(Oid source) {
+  LogEntry entry;
+  if (ReadLogEntry(source, &entry) && entry.captured_by != 0) LogTruncation(source, entry.segments, entry.nsegments);
+}
+
 void CaptureOne(CaptureRun *run, const SourceCapture *capture, int weight, TupleTableSlot *slot) {
   TakeValues(capture, slot, run->new_values, run->new_bytes);
   UnpackRow(run, capture, run->new_values);

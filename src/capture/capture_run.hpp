@@ -38,5 +38,7 @@ void FlushRun(CaptureRun *run);
 
 // Writes that the source was truncated.
 void LogTruncation(Oid source, const Oid *segments, int nsegments);
+// The same, into the log that the catalogs know: nothing where the source is not captured (any more).
+void LogTruncationIfCaptured(Oid source);
 
 }  // namespace pgstream

@@ -3,6 +3,7 @@
 
 #include "pg/catalog.hpp"
 #include "pg/inheritance.hpp"
+#include "pg/trigger_scan.hpp"
 
 extern "C" {
 #include "catalog/pg_depend.h"
@@ -73,20 +74,13 @@ Found Describe(HeapTuple tuple, TupleDesc descriptor) {
 // Which triggers a table has for a source. *enabled becomes false when one of them is not as it must be.
 uint32 Present(Oid table, Oid source, bool by_row, Oid function, bool *enabled) {
   uint32 present = 0;
-  ScanKeyData key[1];
-  Relation catalog = table_open(TriggerRelationId, AccessShareLock);
-  ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
-  SysScanDesc scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, nullptr, 1, key);
-  while (HeapTuple tuple = systable_getnext(scan)) {
-    const FormData_pg_trigger *form = reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple));
-    if (form->tgfoid != function || !form->tgisinternal) continue;
-    const Found found = Describe(tuple, RelationGetDescr(catalog));
-    if (found.source != source || found.by_row != by_row || found.number < 0) continue;
+  VisitTriggers(table, function, [&](HeapTuple tuple, TupleDesc descriptor) {
+    if (!reinterpret_cast<Form_pg_trigger>(GETSTRUCT(tuple))->tgisinternal) return;
+    const Found found = Describe(tuple, descriptor);
+    if (found.source != source || found.by_row != by_row || found.number < 0) return;
     present |= 1u << found.number;
     if (!found.enabled) *enabled = false;
-  }
-  systable_endscan(scan);
-  table_close(catalog, AccessShareLock);
+  });
   return present;
 }
 

@@ -2,7 +2,6 @@
 #include "capture/open_statements.hpp"
 
 #include "capture/capture_run.hpp"
-#include "capture/log_object.hpp"
 
 namespace pgstream {
 
@@ -48,11 +47,8 @@ void Compact() {
 // Whoever runs INSERT ... RETURNING for some rows only (SPI's row count) never comes to the AFTER STATEMENT trigger: what was
 // changed is not known.
 void LogUnfinished() {
-  for (Interval *interval = intervals; interval != nullptr; interval = interval->next) {
-    LogEntry entry;
-    if (!interval->open || !ReadLogEntry(interval->source, &entry) || entry.captured_by == 0) continue;
-    LogTruncation(interval->source, entry.segments, entry.nsegments);
-  }
+  for (const Interval *interval = intervals; interval != nullptr; interval = interval->next)
+    if (interval->open) LogTruncationIfCaptured(interval->source);
 }
 
 void EndOfTransaction(XactEvent event, void *) {

@@ -57,14 +57,6 @@ bool Unregister(Oid stream, List *sources) {
   return gone != NIL;
 }
 
-Oid OwnerOf(Oid relid) {
-  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-  if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for relation %u", relid);
-  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-  ReleaseSysCache(tuple);
-  return owner;
-}
-
 }  // namespace
 
 List *RegisteredSources(Oid stream) {
@@ -86,7 +78,9 @@ bool RegisterSources(Oid stream, const DeltaPlan *plan) {
   bool changed = false;
   for (int i = 0; i < plan->nsources; ++i) sources = lappend_oid(sources, plan->sources[i]);
   list_sort(sources, list_oid_cmp);
-  CheckSourcePrivilege(OwnerOf(stream), plan);
+  const Oid owner = RelationOwner(stream);
+  if (!OidIsValid(owner)) elog(ERROR, "cache lookup failed for relation %u", stream);
+  CheckSourcePrivilege(owner, plan);
   ListCell *cell;
   LockForAttaching(plan->nsources, plan->sources, plan->columns, nullptr);
   // In OID order, so that two creators cannot deadlock.

@@ -142,10 +142,7 @@ void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
     return;
   }
   FlushBatch(source);
-  if (TRIGGER_FIRED_BY_TRUNCATE(event)) {
-    LogEntry entry;
-    if (ReadLogEntry(source, &entry) && entry.captured_by != 0) LogTruncation(source, entry.segments, entry.nsegments);
-  }
+  if (TRIGGER_FIRED_BY_TRUNCATE(event)) LogTruncationIfCaptured(source);
   CloseStatement(source);
 }
 

@@ -8,14 +8,19 @@ Oid CatalogRelationId(const char *name) {
   return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
-Oid ExtensionOwner() {
-  const Oid relid = CatalogRelationId("pgs_stream");
+Oid RelationOwner(Oid relid) {
   HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-  if (!HeapTupleIsValid(tuple))
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"pg_stream\" is not installed in this database"),
-                    errhint("Use CREATE EXTENSION pg_stream.")));
+  if (!HeapTupleIsValid(tuple)) return InvalidOid;
   const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
   ReleaseSysCache(tuple);
+  return owner;
+}
+
+Oid ExtensionOwner() {
+  const Oid owner = RelationOwner(CatalogRelationId("pgs_stream"));
+  if (!OidIsValid(owner))
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"pg_stream\" is not installed in this database"),
+                    errhint("Use CREATE EXTENSION pg_stream.")));
   return owner;
 }
 

@@ -15,6 +15,9 @@ Oid CatalogRelationId(const char *name);
 // Owner of the extension's catalogs, under whom change logs are created.
 Oid ExtensionOwner();
 
+// Who owns a relation; InvalidOid when there is no such.
+Oid RelationOwner(Oid relid);
+
 // A forward scan over a catalog by equality of its leading oid column(s), through the index named (or the whole table
 // when index is nullptr). snapshot: nullptr for a catalog snapshot.
 struct CatalogScan {

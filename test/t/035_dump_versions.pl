@@ -12,7 +12,10 @@ use StreamDump;
 use StreamOracle;
 use Test::More;
 
-my $node = stream_cluster('main', 'fsync = off', 'autovacuum = off');
+# Definitions record the session's settings, which initdb takes from the machine: alike on both sides for the comparison.
+my @settings = ("TimeZone = 'UTC'", "DateStyle = 'ISO, MDY'", "lc_monetary = 'C'", "lc_numeric = 'C'", "lc_time = 'C'",
+	"default_text_search_config = 'pg_catalog.english'");
+my $node = stream_cluster('main', 'fsync = off', 'autovacuum = off', @settings);
 fill_roles($node);
 $node->safe_psql('postgres', 'CREATE DATABASE here');
 fill_database($node, 'here');
