@@ -5,6 +5,7 @@
 // exclusive to the one who removes. Refuses: to judge whether the user may attach: that is api's.
 #include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
+#include "capture/direct_delete.hpp"
 #include "capture/log_limit.hpp"
 #include "capture/log_object.hpp"
 #include "capture/log_writer.hpp"
@@ -226,6 +227,7 @@ void InitCapture() {
   InitSourceCapture();
   InitOpenStatements();
   InitRowBatch();
+  InitDirectDelete();
   InitLogWriter();
   InitLogLimit();
   InitReclaim();

@@ -9,6 +9,8 @@ namespace pgstream {
 
 namespace {
 
+alignas(MAXIMUM_ALIGNOF) char record_buffer[kRunBuffer];
+
 Relation LogOf(CaptureRun *run) {
   if (run->log == nullptr) run->log = OpenLogForWriting(run->source, run->segments, run->nsegments);
   return run->log;
@@ -114,13 +116,39 @@ void UnpackPair(CaptureRun *run, const SourceCapture *capture, ColumnValue *a, C
   }
 }
 
-void EndRow(CaptureRun *run) {
+void ForgetDetoasted(CaptureRun *run) {
   if (!run->detoasted) return;
   MemoryContextReset(run->context);
   run->detoasted = false;
 }
 
 }  // namespace
+
+CaptureRun BeginRun(const SourceCapture *capture) {
+  CaptureRun run = {capture->key.source,
+          capture->nsegments,
+          {},
+          capture->layouts,
+          capture->ncolumns,
+          record_buffer,
+          BatchEncoder(reinterpret_cast<uint8 *>(record_buffer) + VARHDRSZ, kBatchCapacity),
+          false,
+          nullptr,
+          nullptr,
+          false,
+          capture->old_values,
+          capture->new_values,
+          capture->old_bytes,
+          capture->new_bytes};
+  memcpy(run.segments, capture->segments, sizeof(Oid) * capture->nsegments);
+  return run;
+}
+
+void EndRun(CaptureRun *run) {
+  FlushRun(run);
+  if (run->log != nullptr) table_close(run->log, NoLock);
+  if (run->context != nullptr) MemoryContextDelete(run->context);
+}
 
 void FlushRun(CaptureRun *run) {
   if (!run->begun || run->encoder.nrows() == 0) return;
@@ -145,7 +173,7 @@ void CaptureOne(CaptureRun *run, const SourceCapture *capture, int weight, Tuple
   TakeValues(capture, slot, run->new_values, run->new_bytes);
   UnpackRow(run, capture, run->new_values);
   AppendRow(run, weight, run->new_values);
-  EndRow(run);
+  ForgetDetoasted(run);
 }
 
 void CapturePair(CaptureRun *run, const SourceCapture *capture, TupleTableSlot *old_slot, TupleTableSlot *new_slot) {
@@ -160,7 +188,7 @@ void CapturePair(CaptureRun *run, const SourceCapture *capture, TupleTableSlot *
     AppendRow(run, -1, run->old_values);
     AppendRow(run, +1, run->new_values);
   }
-  EndRow(run);
+  ForgetDetoasted(run);
 }
 
 }  // namespace pgstream

@@ -29,6 +29,11 @@ struct CaptureRun {
   uint64 *old_bytes, *new_bytes;         // where by-value columns lie
 };
 
+// A run into the buffer that a backend has for capture by statement, which is not reentrant: nothing else is captured between
+// these two. EndRun writes what is left and lets go of everything.
+CaptureRun BeginRun(const SourceCapture *capture);
+void EndRun(CaptureRun *run);
+
 // Appends the image of a row, or of a row before and after. capture: where its columns are; those of the run's layouts.
 void CaptureOne(CaptureRun *run, const SourceCapture *capture, int weight, TupleTableSlot *slot);
 void CapturePair(CaptureRun *run, const SourceCapture *capture, TupleTableSlot *old_slot, TupleTableSlot *new_slot);

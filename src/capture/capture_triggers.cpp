@@ -143,6 +143,12 @@ Oid CaptureFunction() {
                          PointerGetDatum(no_arguments), ObjectIdGetDatum(schema));
 }
 
+bool IsCaptureTriggerName(const char *name) {
+  for (const CaptureTrigger &trigger : kByStatement)
+    if (strncmp(name, trigger.name, strlen(trigger.name)) == 0) return true;
+  return false;
+}
+
 CaptureShape ShapeOf(Oid source) {
   CaptureShape shape = {};
   if (!IsInTree(source)) {

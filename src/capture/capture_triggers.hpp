@@ -26,6 +26,9 @@ struct CaptureTrigger {
 // The OID of pgstream.capture_changes(), InvalidOid when the extension is not there.
 Oid CaptureFunction();
 
+// The name of an internal trigger is that of one which captures by statement.
+bool IsCaptureTriggerName(const char *name);
+
 // How a source is to be captured, by what its tree is now.
 struct CaptureShape {
   bool by_row;

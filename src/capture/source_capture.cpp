@@ -61,7 +61,7 @@ static void FillCapture(SourceCapture *capture, Relation table) {
   capture->relatives = nullptr;
   capture->ncolumns = 0;
   capture->highest = 0;
-  capture->old_slot = capture->new_slot = nullptr;
+  capture->old_slot = capture->new_slot = capture->heap_slot = nullptr;
   LogEntry entry;
   const bool has_log = ReadLogEntry(capture->key.source, &entry);
   capture->logged = has_log && entry.captured_by != 0;
@@ -84,6 +84,11 @@ static void FillCapture(SourceCapture *capture, Relation table) {
     capture->highest = Max(capture->highest, mine);
     capture->ncolumns++;
   }
+  const Size n = static_cast<Size>(capture->ncolumns) + 1;
+  capture->old_values = static_cast<ColumnValue *>(MemoryContextAlloc(capture->context, 2 * n * sizeof(ColumnValue)));
+  capture->new_values = capture->old_values + n;
+  capture->old_bytes = static_cast<uint64 *>(MemoryContextAlloc(capture->context, 2 * n * sizeof(uint64)));
+  capture->new_bytes = capture->old_bytes + n;
   // A table that no longer has the source's columns left its tree; stream tables over that await their rebuild.
   if (missing) capture->logged = false;
   const MemoryContext saved = MemoryContextSwitchTo(capture->context);

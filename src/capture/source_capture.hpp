@@ -38,6 +38,9 @@ struct SourceCapture {
   CapturedColumn *columns;  // in the order of the source's attribute numbers
   ColumnLayout *layouts;    // the same, with the source's attribute numbers, for the codec
   TupleTableSlot *old_slot, *new_slot;  // for transition tables; nullptr until used, abandoned by an error
+  TupleTableSlot *heap_slot;            // for rows on heap pages; likewise
+  ColumnValue *old_values, *new_values; // of the row being captured: ncolumns + 1 each
+  uint64 *old_bytes, *new_bytes;        // where its by-value columns lie
   TupleDesc descriptor;     // of the slots
   // Of the source at itself only, once CaptureIsIntact has looked:
   bool intact_known, intact;

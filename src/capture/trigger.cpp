@@ -19,9 +19,6 @@ namespace pgstream {
 
 namespace {
 
-// The record being filled: one per backend, as capture by statement is not reentrant.
-alignas(MAXIMUM_ALIGNOF) char record_buffer[kRunBuffer];
-
 void Rewind(Tuplestorestate *store) {
   tuplestore_select_read_pointer(store, 0);
   tuplestore_rescan(store);
@@ -62,36 +59,14 @@ void CaptureChanges(TriggerData *trigger, SourceCapture *capture) {
     LogTruncation(capture->key.source, capture->segments, capture->nsegments);
     return;
   }
-  CaptureRun run = {capture->key.source,
-                    capture->nsegments,
-                    {},
-                    capture->layouts,
-                    capture->ncolumns,
-                    record_buffer,
-                    BatchEncoder(reinterpret_cast<uint8 *>(record_buffer) + VARHDRSZ, kBatchCapacity),
-                    false,
-                    nullptr,
-                    nullptr,
-                    false,
-                    nullptr,
-                    nullptr,
-                    nullptr,
-                    nullptr};
-  memcpy(run.segments, capture->segments, sizeof(Oid) * capture->nsegments);
-  const Size n = static_cast<Size>(capture->ncolumns) + 1;
-  run.old_values = static_cast<ColumnValue *>(palloc(2 * n * sizeof(ColumnValue)));
-  run.new_values = run.old_values + n;
-  run.old_bytes = static_cast<uint64 *>(palloc(2 * n * sizeof(uint64)));
-  run.new_bytes = run.old_bytes + n;
+  CaptureRun run = BeginRun(capture);
   if (!TRIGGER_FIRED_FOR_ROW(event))
     CaptureStatement(&run, capture, trigger->tg_oldtable, trigger->tg_newtable);
   else if (TRIGGER_FIRED_BY_UPDATE(event))
     CapturePair(&run, capture, trigger->tg_trigslot, trigger->tg_newslot);
   else
     CaptureOne(&run, capture, TRIGGER_FIRED_BY_INSERT(event) ? +1 : -1, trigger->tg_trigslot);
-  FlushRun(&run);
-  if (run.log != nullptr) table_close(run.log, NoLock);
-  if (run.context != nullptr) MemoryContextDelete(run.context);
+  EndRun(&run);
 }
 
 // A cursor that is open on a stream table may still have to run its query: TRUNCATE would take away rows that its snapshot
