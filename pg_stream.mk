@@ -49,6 +49,9 @@ server_cppflags = $(patsubst -I$(includedir_server),-isystem $(includedir_server
 compile_cxx = $(CXX) $(CXXFLAGS) -std=c++17 -fPIC -Wall -Wextra $(if $(filter-out 0 no,$(WERROR)),-Werror) \
 	-DFMT_HEADER_ONLY -I$(VPATH)/src $(server_cppflags) -MMD -MP
 
+# Loops over the values of a column become vector instructions, which GCC 12 does only from here on.
+src/core/batch_decoder.o: override CXXFLAGS += -O3
+
 $(OBJS): %.o: $(VPATH)/%.cpp $(VPATH)/pg_stream.mk
 	@$(MKDIR_P) $(dir $@)
 	$(compile_cxx) -c -o $@ $<

@@ -10,6 +10,7 @@ namespace pgstream {
 namespace {
 
 alignas(MAXIMUM_ALIGNOF) char record_buffer[kRunBuffer];
+uint8 record_stage[kRunStage];
 
 Relation LogOf(CaptureRun *run) {
   if (run->log == nullptr) run->log = OpenLogForWriting(run->source, run->segments, run->nsegments);
@@ -18,22 +19,20 @@ Relation LogOf(CaptureRun *run) {
 
 void Begin(CaptureRun *run) {
   if (run->begun) return;
-  if (!run->encoder.Begin(run->layouts, run->ncolumns))
+  if (!run->encoder.Begin(run->layouts, run->ncolumns, run->encoder_columns))
     elog(ERROR, "could not begin a change log record of %d columns", run->ncolumns);
   run->begun = true;
 }
 
 void AppendLarge(CaptureRun *run, int weight, const ColumnValue *values) {
-  const Size size = BatchEncoder::HeaderSize(run->ncolumns) + run->encoder.RowSize(values);
+  const Size size = BatchEncoder::RowRecordSize(run->layouts, run->ncolumns, values);
   if (size > kLargestBatch) {
     AppendLogRecord(run->source, LogOf(run), 't', nullptr, nullptr);
     return;
   }
   bytea *large = static_cast<bytea *>(palloc(VARHDRSZ + size));
-  BatchEncoder encoder(reinterpret_cast<uint8 *>(VARDATA(large)), size);
-  if (!encoder.Begin(run->layouts, run->ncolumns) || !encoder.Append(weight, values))
-    elog(ERROR, "could not write a change log record of %zu bytes", size);
-  SET_VARSIZE(large, VARHDRSZ + encoder.Finish());
+  BatchEncoder::EncodeRow(run->layouts, run->ncolumns, weight, values, reinterpret_cast<uint8 *>(VARDATA(large)));
+  SET_VARSIZE(large, VARHDRSZ + size);
   AppendLogRecord(run->source, LogOf(run), 'c', nullptr, large);
   pfree(large);
 }
@@ -44,6 +43,16 @@ void AppendRow(CaptureRun *run, int weight, const ColumnValue *values) {
   FlushRun(run);
   Begin(run);
   if (!run->encoder.Append(weight, values)) AppendLarge(run, weight, values);
+}
+
+void AppendPair(CaptureRun *run, const ColumnValue *old_values, const ColumnValue *new_values) {
+  Begin(run);
+  if (run->encoder.AppendPair(old_values, new_values)) return;
+  FlushRun(run);
+  Begin(run);
+  if (run->encoder.AppendPair(old_values, new_values)) return;
+  AppendRow(run, -1, old_values);
+  AppendRow(run, +1, new_values);
 }
 
 // The captured columns of a slot, varlenas as they are stored (data: the datum, size: with its header).
@@ -131,7 +140,7 @@ CaptureRun BeginRun(const SourceCapture *capture) {
           capture->layouts,
           capture->ncolumns,
           record_buffer,
-          BatchEncoder(reinterpret_cast<uint8 *>(record_buffer) + VARHDRSZ, kBatchCapacity),
+          BatchEncoder(reinterpret_cast<uint8 *>(record_buffer) + VARHDRSZ, kBatchCapacity, record_stage, kRunStage),
           false,
           nullptr,
           nullptr,
@@ -139,7 +148,8 @@ CaptureRun BeginRun(const SourceCapture *capture) {
           capture->old_values,
           capture->new_values,
           capture->old_bytes,
-          capture->new_bytes};
+          capture->new_bytes,
+          capture->encoder_columns};
   memcpy(run.segments, capture->segments, sizeof(Oid) * capture->nsegments);
   return run;
 }
@@ -182,11 +192,7 @@ void CapturePair(CaptureRun *run, const SourceCapture *capture, TupleTableSlot *
   if (SameRow(capture, run->old_values, run->new_values)) return;
   UnpackPair(run, capture, run->old_values, run->new_values);
   if (!SameRow(capture, run->old_values, run->new_values)) {
-    Begin(run);
-    const Size pair = run->encoder.RowSize(run->old_values) + run->encoder.RowSize(run->new_values);
-    if (pair > kBatchCapacity - run->encoder.size()) FlushRun(run);
-    AppendRow(run, -1, run->old_values);
-    AppendRow(run, +1, run->new_values);
+    AppendPair(run, run->old_values, run->new_values);
   }
   ForgetDetoasted(run);
 }

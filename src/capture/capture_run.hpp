@@ -12,6 +12,8 @@ namespace pgstream {
 
 // Bytes of the buffer of a run.
 inline constexpr Size kRunBuffer = VARHDRSZ + kBatchCapacity;
+// Bytes of its stage: as packed, rows take a quarter of that, or more.
+inline constexpr Size kRunStage = 4 * BLCKSZ;
 
 struct CaptureRun {
   Oid source;
@@ -19,7 +21,7 @@ struct CaptureRun {
   Oid segments[kMostSegments];
   const ColumnLayout *layouts;  // by the source's attribute numbers; outlives the run
   int ncolumns;
-  char *buffer;                 // kRunBuffer bytes, aligned; the encoder writes behind its header
+  char *buffer;                 // kRunBuffer bytes, aligned: a bytea whose header is ours
   BatchEncoder encoder;
   bool begun;
   Relation log;            // nullptr until the first record; the caller closes it, with NoLock
@@ -27,6 +29,7 @@ struct CaptureRun {
   bool detoasted;
   ColumnValue *old_values, *new_values;  // ncolumns + 1 each
   uint64 *old_bytes, *new_bytes;         // where by-value columns lie
+  EncoderColumn *encoder_columns;        // likewise
 };
 
 // A run into the buffer that a backend has for capture by statement, which is not reentrant: nothing else is captured between

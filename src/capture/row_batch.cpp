@@ -14,6 +14,7 @@ struct Batch {
   SubTransactionId subtransaction;
   uint64 generation;  // of the capture last used, whose layouts are known to be those of the run
   CaptureRun run;
+  uint8 *stage;           // of the run's encoder
   MemoryContext context;  // of what depends on the number of columns
 };
 
@@ -47,6 +48,7 @@ Batch *Take(const SourceCapture *capture, SubTransactionId subtransaction) {
     batch = static_cast<Batch *>(MemoryContextAllocZero(TopMemoryContext, sizeof(Batch)));
     batch->context = AllocSetContextCreate(TopMemoryContext, "pg_stream row batch", ALLOCSET_SMALL_SIZES);
     batch->run.buffer = static_cast<char *>(MemoryContextAlloc(TopMemoryContext, kRunBuffer));
+    batch->stage = static_cast<uint8 *>(MemoryContextAlloc(TopMemoryContext, kRunStage));
     batch->next = idle;
     idle = batch;
   }
@@ -59,7 +61,7 @@ Batch *Take(const SourceCapture *capture, SubTransactionId subtransaction) {
   memcpy(run->segments, capture->segments, sizeof(Oid) * capture->nsegments);
   run->layouts = layouts;
   run->ncolumns = capture->ncolumns;
-  run->encoder = BatchEncoder(reinterpret_cast<uint8 *>(run->buffer) + VARHDRSZ, kBatchCapacity);
+  run->encoder = BatchEncoder(reinterpret_cast<uint8 *>(run->buffer) + VARHDRSZ, kBatchCapacity, batch->stage, kRunStage);
   run->begun = false;
   run->log = nullptr;
   run->context = nullptr;
@@ -68,6 +70,7 @@ Batch *Take(const SourceCapture *capture, SubTransactionId subtransaction) {
   run->new_values = run->old_values + n;
   run->old_bytes = static_cast<uint64 *>(MemoryContextAlloc(batch->context, 2 * n * sizeof(uint64)));
   run->new_bytes = run->old_bytes + n;
+  run->encoder_columns = static_cast<EncoderColumn *>(MemoryContextAlloc(batch->context, n * sizeof(EncoderColumn)));
   batch->generation = capture->generation;
   batch->subtransaction = subtransaction;
   idle = batch->next;

@@ -89,6 +89,7 @@ static void FillCapture(SourceCapture *capture, Relation table) {
   capture->new_values = capture->old_values + n;
   capture->old_bytes = static_cast<uint64 *>(MemoryContextAlloc(capture->context, 2 * n * sizeof(uint64)));
   capture->new_bytes = capture->old_bytes + n;
+  capture->encoder_columns = static_cast<EncoderColumn *>(MemoryContextAlloc(capture->context, n * sizeof(EncoderColumn)));
   // A table that no longer has the source's columns left its tree; stream tables over that await their rebuild.
   if (missing) capture->logged = false;
   const MemoryContext saved = MemoryContextSwitchTo(capture->context);

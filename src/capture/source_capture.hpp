@@ -41,6 +41,7 @@ struct SourceCapture {
   TupleTableSlot *heap_slot;            // for rows on heap pages; likewise
   ColumnValue *old_values, *new_values; // of the row being captured: ncolumns + 1 each
   uint64 *old_bytes, *new_bytes;        // where its by-value columns lie
+  EncoderColumn *encoder_columns;       // likewise
   TupleDesc descriptor;     // of the slots
   // Of the source at itself only, once CaptureIsIntact has looked:
   bool intact_known, intact;

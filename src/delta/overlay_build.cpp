@@ -25,7 +25,9 @@ uint64 OwnTransactionId() { return U64FromFullTransactionId(GetTopFullTransactio
 
 namespace {
 
-constexpr int kRecordsPerMemoryCheck = 16;
+// Rows of the log between two looks at the memory in use; a record counts for so many at least.
+constexpr int64 kRowsPerMemoryCheck = 8192;
+constexpr int64 kLeastRows = 512;
 
 struct PendingVisit {
   BuiltOverlay *built;
@@ -40,6 +42,7 @@ struct PendingVisit {
   int64 own_sequence;
   const char *recompute_reason;
   int64 records;
+  int64 rows_unchecked;  // since memory was looked at
   Size memory_limit;
   MergeDecision decision;
 };
@@ -65,12 +68,19 @@ void VisitRecord(const LogRecord *record, void *argument) {
         record->kind == 't' ? "a source was truncated" : "a transaction changed a source by more than the change log may hold";
     return;
   }
-  BatchDecoder decoder;
-  if (decoder.Open(record->batch, record->batch_size) != BatchStatus::kOk)
+  BatchHeader header;
+  const BatchStatus status = ReadBatchHeader(record->batch, record->batch_size, &header);
+  if (status == BatchStatus::kBadVersion) {
+    // Written by another version of the library: as good as not written.
+    visit->recompute_reason = "the change log has a record of another format";
+    return;
+  }
+  if (status != BatchStatus::kOk)
     ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("invalid change log record of stream table \"%s\"",
-                                                            RelationGetRelationName(visit->rel))));
-  built->overlay.statistics.pending_changes += decoder.nrows();
-  if (visit->for_fold) AddProgress(kProgressChanges, decoder.nrows());
+                                                            RelationGetRelationName(visit->rel)),
+                    errdetail_internal("%s.", BatchStatusMessage(status))));
+  built->overlay.statistics.pending_changes += header.nrows;
+  if (visit->for_fold) AddProgress(kProgressChanges, header.nrows);
   if (visit->recompute_reason != nullptr) return;
   if (built->operations == nullptr) {
     visit->recompute_reason = visit->stream->plan->reason;
@@ -79,8 +89,10 @@ void VisitRecord(const LogRecord *record, void *argument) {
   if (built->delta == nullptr)
     built->delta = built->operations->begin(&built->overlay, visit->rel, visit->stream, visit->for_fold);
   built->operations->apply(built->delta, record);
-  if (visit->records % kRecordsPerMemoryCheck == 0 && visit->decision == MergeDecision::Own &&
-      MemoryContextMemAllocated(built->overlay.context, true) > visit->memory_limit)
+  visit->rows_unchecked += Max(static_cast<int64>(header.nrows), kLeastRows);
+  if (visit->rows_unchecked < kRowsPerMemoryCheck) return;
+  visit->rows_unchecked = 0;
+  if (visit->decision == MergeDecision::Own && MemoryContextMemAllocated(built->overlay.context, true) > visit->memory_limit)
     visit->recompute_reason = "the pending changes exceed hash_mem";
 }
 

@@ -27,6 +27,8 @@ struct SourceRow {
 };
 
 constexpr uint32 kInitialBuckets = 64;
+// The images of a record are made column by column where they take no more than this.
+constexpr Size kMostImageBytes = 1024 * 1024;
 
 Size RowSize(uint32 image_size) {
   return MAXALIGN(offsetof(SourceRow, image) + image_size);
@@ -48,8 +50,10 @@ struct SourceDelta {
   Arena rows;
   // For the record being read: which of its columns is each used one.
   int *positions;
+  int record_columns;  // for so many there is room in:
+  DecoderColumn *decoder_columns;
   ColumnView *views;
-  StringInfoData image;
+  StringInfoData image;  // of one row, or of all rows of a record
 };
 
 // The compiled form refers to the tree, which therefore is copied: a plan may be rebuilt while a delta lives on.
@@ -84,7 +88,6 @@ SourceDelta *NewSourceDelta(const Stream *stream) {
   delta->econtext->ecxt_scantuple = delta->slot;
   delta->quals = CompileQuals(plan->quals);
   delta->positions = static_cast<int *>(palloc((used + 1) * sizeof(int)));
-  delta->views = static_cast<ColumnView *>(palloc(kMaxBatchColumns * sizeof(ColumnView)));
   initStringInfo(&delta->image);
   return delta;
 }
@@ -148,20 +151,18 @@ void Rehash(SourceDelta *delta) {
   delta->nbuckets = nbuckets;
 }
 
-// The row of the image that was built last.
-SourceRow *FindOrAdd(SourceDelta *delta) {
-  const uint32 size = static_cast<uint32>(delta->image.len);
-  const uint32 hash = hash_bytes(reinterpret_cast<const unsigned char *>(delta->image.data), delta->image.len);
+SourceRow *FindOrAdd(SourceDelta *delta, const char *image, uint32 size) {
+  const uint32 hash = hash_bytes(reinterpret_cast<const unsigned char *>(image), static_cast<int>(size));
   if (delta->nrows >= delta->nbuckets) Rehash(delta);
   SourceRow **const bucket = &delta->buckets[hash & (delta->nbuckets - 1)];
   for (SourceRow *row = *bucket; row != nullptr; row = row->next)
-    if (row->hash == hash && row->size == size && memcmp(row->image, delta->image.data, size) == 0) return row;
+    if (row->hash == hash && row->size == size && memcmp(row->image, image, size) == 0) return row;
   SourceRow *const row = static_cast<SourceRow *>(ArenaAllocate(&delta->rows, RowSize(size)));
   row->next = *bucket;
   row->hash = hash;
   row->size = size;
   row->weight = 0;
-  memcpy(row->image, delta->image.data, size);
+  memcpy(row->image, image, size);
   *bucket = row;
   delta->nrows++;
   return row;
@@ -207,6 +208,48 @@ void StoreRow(SourceDelta *delta, const SourceRow *row) {
   MemoryContextSwitchTo(saved);
 }
 
+void MakeRoomForColumns(SourceDelta *delta, int ncolumns) {
+  if (ncolumns <= delta->record_columns) return;
+  const MemoryContext context = GetMemoryChunkContext(delta);
+  if (delta->record_columns > 0) {
+    pfree(delta->decoder_columns);
+    pfree(delta->views);
+  }
+  delta->record_columns = 0;
+  delta->decoder_columns = static_cast<DecoderColumn *>(MemoryContextAlloc(context, sizeof(DecoderColumn) * ncolumns));
+  delta->views = static_cast<ColumnView *>(MemoryContextAlloc(context, sizeof(ColumnView) * ncolumns));
+  delta->record_columns = ncolumns;
+}
+
+// The bytes of an image if all have the same and none has a NULL; otherwise, or if together they are too many, 0.
+Size FixedImageSize(const SourceDelta *delta, const BatchDecoder *decoder) {
+  Size size = BITMAPLEN(delta->ncolumns);
+  for (int i = 0; i < delta->ncolumns; i++) {
+    const int length = decoder->layout(delta->positions[i]).length;
+    if (length < 0 || decoder->HasNulls(delta->positions[i])) return 0;
+    size += static_cast<Size>(length);
+  }
+  return size * decoder->nrows() <= kMostImageBytes ? size : 0;
+}
+
+// As BuildImage, for all rows of a record at once.
+void AddFixedRows(SourceDelta *delta, const BatchDecoder *decoder, Size size) {
+  StringInfo const image = &delta->image;
+  const Size total = size * decoder->nrows();
+  resetStringInfo(image);
+  enlargeStringInfo(image, static_cast<int>(total));
+  memset(image->data, 0, total);  // the bitmaps: no NULL
+  Size offset = BITMAPLEN(delta->ncolumns);
+  for (int i = 0; i < delta->ncolumns; i++) {
+    decoder->FixedValues(delta->positions[i], reinterpret_cast<uint8 *>(image->data) + offset, size);
+    offset += static_cast<Size>(decoder->layout(delta->positions[i]).length);
+  }
+  for (uint32 row = 0; row < decoder->nrows(); row++) {
+    CHECK_FOR_INTERRUPTS();
+    FindOrAdd(delta, image->data + row * size, static_cast<uint32>(size))->weight += decoder->Weight(row);
+  }
+}
+
 void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument) {
   for (const ArenaBlock *block = delta->rows.first; block != nullptr; block = block->next) {
     Size position = 0;
@@ -225,17 +268,24 @@ void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argume
 }  // namespace
 
 const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
+  BatchHeader header;
+  BatchStatus status = ReadBatchHeader(record->batch, record->batch_size, &header);
+  if (status != BatchStatus::kOk) ReportDamage(status);
+  MakeRoomForColumns(delta, header.ncols);
   BatchDecoder decoder;
-  BatchStatus status = decoder.Open(record->batch, record->batch_size);
+  status = decoder.Open(record->batch, record->batch_size, delta->decoder_columns, delta->record_columns);
   if (status != BatchStatus::kOk) ReportDamage(status);
   if (const char *const why = MatchColumns(delta, &decoder)) return why;
+  if (const Size size = FixedImageSize(delta, &decoder)) {
+    AddFixedRows(delta, &decoder, size);
+    return nullptr;
+  }
   int weight;
-  while ((status = decoder.Next(&weight, delta->views)) == BatchStatus::kOk) {
+  while (decoder.Next(&weight, delta->views) == BatchStatus::kOk) {
     CHECK_FOR_INTERRUPTS();
     BuildImage(delta);
-    FindOrAdd(delta)->weight += weight;
+    FindOrAdd(delta, delta->image.data, static_cast<uint32>(delta->image.len))->weight += weight;
   }
-  if (status != BatchStatus::kEnd) ReportDamage(status);
   return nullptr;
 }
 

@@ -22,17 +22,17 @@ CREATE FUNCTION alert_of(source regclass) RETURNS text LANGUAGE sql AS $$
 
 -- One refreshed, one that lags: the second is cut off, the first goes on.
 CREATE TABLE src (id int PRIMARY KEY, grp int, val numeric);
-INSERT INTO src SELECT i, i % 10, i FROM generate_series(1, 1000) i;
+INSERT INTO src SELECT i, i % 10, i + 0.123456789 FROM generate_series(1, 1000) i;
 CREATE TABLE fresh USING pgstream AS SELECT grp, sum(val) AS total, count(*) AS n FROM src GROUP BY grp;
 CREATE TABLE lags USING pgstream AS SELECT id, val FROM src WHERE grp < 3;
-INSERT INTO src SELECT i, i % 10, i FROM generate_series(2001, 6000) i;
+INSERT INTO src SELECT i, i % 10, i + 0.123456789 FROM generate_series(2001, 6000) i;
 SELECT pgstream.refresh_stream_table('fresh');
 SELECT alert_of('src'), log_of('src');
 SET pgstream.max_log_size = '80kB';
 SELECT alert_of('src');
-INSERT INTO src SELECT i, i % 10, i FROM generate_series(6001, 6200) i;
+INSERT INTO src SELECT i, i % 10, i + 0.123456789 FROM generate_series(6001, 6200) i;
 SELECT merge_of('SELECT * FROM lags');
-INSERT INTO src SELECT i, i % 10, i FROM generate_series(6201, 8500) i;
+INSERT INTO src SELECT i, i % 10, i + 0.123456789 FROM generate_series(6201, 8500) i;
 SELECT log_of('src');
 SELECT merge_of('SELECT * FROM fresh');
 SELECT merge_of('SELECT * FROM lags');
@@ -55,13 +55,13 @@ SELECT alert_of('src'), log_of('src');
 -- Nobody is refreshed: the log is emptied and writers write it no more, whatever they do.
 CREATE TABLE alone (id int PRIMARY KEY, grp int, val text);
 CREATE TABLE onlyone USING pgstream AS SELECT grp, count(*) AS n, max(val) AS last FROM alone GROUP BY grp;
-INSERT INTO alone SELECT i, i % 7, repeat('x', i % 50) FROM generate_series(1, 1500) i;
+INSERT INTO alone SELECT i, i % 7, repeat('x', i % 60) FROM generate_series(1, 1500) i;
 SELECT merge_of('SELECT * FROM onlyone');
-INSERT INTO alone SELECT i, i % 7, repeat('x', i % 50) FROM generate_series(1501, 3000) i;
+INSERT INTO alone SELECT i, i % 7, repeat('x', i % 60) FROM generate_series(1501, 3000) i;
 SELECT log_of('alone');
 SELECT merge_of('SELECT * FROM onlyone');
 SELECT pgstream.verify('onlyone');
-INSERT INTO alone SELECT i, i % 7, repeat('y', i % 50) FROM generate_series(3001, 9000) i;
+INSERT INTO alone SELECT i, i % 7, repeat('y', i % 60) FROM generate_series(3001, 9000) i;
 UPDATE alone SET val = val || 'z' WHERE id % 3 = 0;
 DELETE FROM alone WHERE id % 11 = 0;
 SELECT log_of('alone');
@@ -82,10 +82,12 @@ SELECT pgstream.verify('onlyone') AS onlyone, pgstream.verify('more') AS more;
 SELECT alert_of('alone'), log_of('alone');
 DROP TABLE more;
 
+-- Identifiers so far apart that each takes its 8 bytes of the log.
+\set apart 1000000007::bigint
 -- Refreshing under a transaction's snapshot attaches first, and computes in the next.
-CREATE TABLE rr_src (id int, val int);
+CREATE TABLE rr_src (id bigint, val int);
 CREATE TABLE rr USING pgstream AS SELECT val, count(*) AS n, sum(id) AS s FROM rr_src GROUP BY val;
-INSERT INTO rr_src SELECT i, i % 3 FROM generate_series(1, 18000) i;
+INSERT INTO rr_src SELECT i * :apart, i % 3 FROM generate_series(1, 18000) i;
 SELECT log_of('rr_src');
 SET client_min_messages = notice;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
@@ -102,23 +104,23 @@ SELECT pgstream.verify('rr');
 
 -- One transaction alone passes the limit: from there on it writes "recompute" and no more. A rollback to a savepoint takes
 -- that word back; a fold amid the transaction needs it said again.
-CREATE TABLE bulk (id int, val int);
+CREATE TABLE bulk (id bigint, val int);
 CREATE TABLE sums USING pgstream AS SELECT val, count(*) AS n, sum(id) AS s FROM bulk GROUP BY val;
 BEGIN;
-INSERT INTO bulk SELECT i, i % 5 FROM generate_series(1, 12000) i;
+INSERT INTO bulk SELECT i * :apart, i % 5 FROM generate_series(1, 12000) i;
 SAVEPOINT s;
-INSERT INTO bulk SELECT i, i % 5 FROM generate_series(12001, 14000) i;
+INSERT INTO bulk SELECT i * :apart, i % 5 FROM generate_series(12001, 14000) i;
 SELECT pgstream.verify('sums');
 ROLLBACK TO s;
 SELECT pgstream.verify('sums');
 SELECT merge_of('SELECT * FROM sums');
-INSERT INTO bulk SELECT i, i % 5 FROM generate_series(14001, 14500) i;
+INSERT INTO bulk SELECT i * :apart, i % 5 FROM generate_series(14001, 14500) i;
 SELECT pgstream.verify('sums');
 SELECT merge_of('SELECT * FROM sums');
 SELECT pgstream.refresh_stream_table('sums');
 SELECT merge_of('SELECT * FROM sums');
-INSERT INTO bulk SELECT i, i % 5 FROM generate_series(14501, 14600) i;
-DELETE FROM bulk WHERE id < 50;
+INSERT INTO bulk SELECT i * :apart, i % 5 FROM generate_series(14501, 14600) i;
+DELETE FROM bulk WHERE id < 50 * :apart;
 SELECT merge_of('SELECT * FROM sums');
 SELECT pgstream.verify('sums');
 COMMIT;
@@ -129,10 +131,10 @@ SELECT merge_of('SELECT * FROM sums');
 SELECT pgstream.verify('sums');
 
 -- What is rolled back has cut off nobody.
-CREATE TABLE undone (id int, val int);
+CREATE TABLE undone (id bigint, val int);
 CREATE TABLE kept USING pgstream AS SELECT val, count(*) AS n, sum(id) AS s FROM undone GROUP BY val;
 BEGIN;
-INSERT INTO undone SELECT i, i % 5 FROM generate_series(1, 12000) i;
+INSERT INTO undone SELECT i * :apart, i % 5 FROM generate_series(1, 12000) i;
 ROLLBACK;
 SELECT log_of('undone');
 SELECT merge_of('SELECT * FROM kept');
@@ -144,10 +146,10 @@ SELECT merge_of('SELECT * FROM kept');
 SELECT pgstream.verify('kept');
 -- Without a limit nothing is given up; a table that was never populated holds nothing.
 SET pgstream.max_log_size = -1;
-CREATE TABLE free (id int, val int);
+CREATE TABLE free (id bigint, val int);
 CREATE TABLE never USING pgstream AS SELECT val, count(*) AS n FROM free GROUP BY val WITH NO DATA;
 CREATE TABLE slow USING pgstream AS SELECT val, sum(id) AS s, count(*) AS n FROM free GROUP BY val;
-INSERT INTO free SELECT i, i % 5 FROM generate_series(1, 12000) i;
+INSERT INTO free SELECT i * :apart, i % 5 FROM generate_series(1, 12000) i;
 SELECT alert_of('free'), log_of('free');
 SELECT merge_of('SELECT * FROM slow');
 SET pgstream.max_log_size = '80kB';
@@ -175,22 +177,22 @@ INSERT INTO wide VALUES (0, 'w');
 SELECT merge_of('SELECT * FROM widest');
 SELECT pgstream.verify('widest');
 -- A tree of partitions, captured by row.
-CREATE TABLE tree (id int, val int) PARTITION BY RANGE (id);
-CREATE TABLE tree_low PARTITION OF tree FOR VALUES FROM (MINVALUE) TO (5000);
-CREATE TABLE tree_high PARTITION OF tree FOR VALUES FROM (5000) TO (MAXVALUE);
+CREATE TABLE tree (id bigint, val int) PARTITION BY RANGE (id);
+CREATE TABLE tree_low PARTITION OF tree FOR VALUES FROM (MINVALUE) TO (5000 * :apart);
+CREATE TABLE tree_high PARTITION OF tree FOR VALUES FROM (5000 * :apart) TO (MAXVALUE);
 CREATE TABLE leaves USING pgstream AS SELECT val, count(*) AS n, sum(id) AS s FROM tree GROUP BY val;
-INSERT INTO tree SELECT i, i % 4 FROM generate_series(1, 8000) i;
+INSERT INTO tree SELECT i * :apart, i % 4 FROM generate_series(1, 8000) i;
 SELECT merge_of('SELECT * FROM leaves');
-INSERT INTO tree SELECT i, i % 4 FROM generate_series(8001, 12000) i;
+INSERT INTO tree SELECT i * :apart, i % 4 FROM generate_series(8001, 12000) i;
 SELECT log_of('tree');
-UPDATE tree SET id = id + 3000 WHERE id BETWEEN 3000 AND 4000;
-DELETE FROM tree_high WHERE val = 3 AND id < 7000;
+UPDATE tree SET id = id + 3000 * :apart WHERE id BETWEEN 3000 * :apart AND 4000 * :apart;
+DELETE FROM tree_high WHERE val = 3 AND id < 7000 * :apart;
 SELECT log_of('tree');
 SELECT alert_of('tree');
 SELECT merge_of('SELECT * FROM leaves');
 SELECT pgstream.verify('leaves');
 SELECT pgstream.refresh_stream_table('leaves');
-UPDATE tree SET id = id + 3000 WHERE id BETWEEN 4001 AND 4003;
+UPDATE tree SET id = id + 3000 * :apart WHERE id BETWEEN 4001 * :apart AND 4003 * :apart;
 SELECT merge_of('SELECT * FROM leaves');
 SELECT pgstream.verify('leaves');
 SELECT alert_of('tree');
