@@ -28,8 +28,9 @@ struct DirectDelete {
   bool undecided;         // the last TID is in ModifyTable's hands
   uint64 processed;       // before it was
   int count, capacity;
-  ItemPointerData *tids;
+  ItemPointerData *tids;  // first_tids, or in the query's memory
   MemoryContextCallback forget;
+  ItemPointerData first_tids[kFirstTids];
 };
 
 DirectDelete *running = nullptr;
@@ -167,11 +168,14 @@ TupleTableSlot *NextRow(PlanState *node) {
   }
   if (statement->count == kMostTids) CaptureChunk(statement);
   if (statement->count == statement->capacity) {
-    const MemoryContext context = statement->estate->es_query_cxt;
-    const int capacity = Min(statement->capacity == 0 ? kFirstTids : statement->capacity * 8, kMostTids);
-    const Size size = sizeof(ItemPointerData) * capacity;
-    statement->tids = static_cast<ItemPointerData *>(statement->tids == nullptr ? MemoryContextAlloc(context, size)
-                                                                               : repalloc(statement->tids, size));
+    const int capacity = Min(statement->capacity * 8, kMostTids);
+    if (statement->tids == statement->first_tids) {
+      statement->tids = static_cast<ItemPointerData *>(
+          MemoryContextAlloc(statement->estate->es_query_cxt, sizeof(ItemPointerData) * capacity));
+      memcpy(statement->tids, statement->first_tids, sizeof(statement->first_tids));
+    } else {
+      statement->tids = static_cast<ItemPointerData *>(repalloc(statement->tids, sizeof(ItemPointerData) * capacity));
+    }
     statement->capacity = capacity;
   }
   bool isnull;
@@ -218,12 +222,17 @@ void Install(QueryDesc *query) {
 
   PlanState *node = outerPlanState(state);
   auto *statement =
-      static_cast<DirectDelete *>(MemoryContextAllocZero(query->estate->es_query_cxt, sizeof(DirectDelete)));
+      static_cast<DirectDelete *>(MemoryContextAlloc(query->estate->es_query_cxt, sizeof(DirectDelete)));
   statement->node = node;
   statement->fetch = node->ExecProcNodeReal;
   statement->estate = query->estate;
   statement->source = source;
   statement->tid_column = result->ri_RowIdAttNo;
+  statement->undecided = false;
+  statement->processed = 0;
+  statement->count = 0;
+  statement->capacity = kFirstTids;
+  statement->tids = statement->first_tids;
   statement->forget.func = Forget;
   statement->forget.arg = statement;
   MemoryContextRegisterResetCallback(query->estate->es_query_cxt, &statement->forget);
