@@ -249,7 +249,8 @@ void StartExecutor(QueryDesc *query, int eflags) {
     next_executor_start(query, eflags);
   else
     standard_ExecutorStart(query, eflags);
-  if (query->operation == CMD_DELETE && (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0) Install(query);
+  // Foreign keys cascade by a statement for each row of the other table, and the trigger gathers all of them: EXEC_FLAG_SKIP_TRIGGERS.
+  if (query->operation == CMD_DELETE && (eflags & (EXEC_FLAG_EXPLAIN_ONLY | EXEC_FLAG_SKIP_TRIGGERS)) == 0) Install(query);
 }
 
 }  // namespace
