@@ -189,6 +189,7 @@ class Writer(Worker):
             source.name, ', '.join(source.insertable()), ', '.join(source.row(self.rng, i) for i in ids))
 
     own = 1
+    prepared = 0
 
     def statement(self, source):
         rng = self.rng
@@ -224,7 +225,9 @@ class Writer(Worker):
                 time.sleep(rng.random() * 0.2)
         roll = rng.random()
         if roll < 0.05 and self.shared.two_phase:
-            gid = '%s_%d_%s_%d' % (PREFIX, self.seed, self.role, self.own)
+            # A session that was terminated between the two statements leaves the name taken.
+            self.prepared += 1
+            gid = '%s_%d_%s_%d' % (PREFIX, self.seed, self.role, self.prepared)
             s.run("PREPARE TRANSACTION '%s'" % gid)
             time.sleep(rng.random() * 0.3)
             s.run("%s PREPARED '%s'" % (rng.choice(['COMMIT', 'ROLLBACK']), gid))
