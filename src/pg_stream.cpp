@@ -2,6 +2,7 @@
 #include "am/access_method.hpp"
 #include "api/definition_change.hpp"
 #include "api/drop.hpp"
+#include "api/own_tables.hpp"
 #include "api/utility.hpp"
 #include "capture/change_log.hpp"
 #include "delta/overlay.hpp"
@@ -35,6 +36,7 @@ void _PG_init(void) {
     InitUtility();
     InitDrop();
     InitDefinitionChange();
+    InitOwnTables();
     InitScanHooks();
   }
   ReserveSettings();

@@ -87,4 +87,10 @@ TM_Result TupleUpdate(Relation rel, ItemPointer tid, TupleTableSlot *slot, Comma
 TM_Result TupleLock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot, CommandId cid,
                     LockTupleMode mode, LockWaitPolicy policy, uint8 flags, TM_FailureData *failure);
 
+// vacuum.cpp
+void RelationVacuum(Relation rel, VacuumParams *params, BufferAccessStrategy strategy);
+void RelationCopyForCluster(Relation old_table, Relation new_table, Relation index, bool sort, TransactionId oldest_xmin,
+                            TransactionId *xid_cutoff, MultiXactId *multi_cutoff, double *tuples, double *vacuumed,
+                            double *recently_dead);
+
 }  // namespace pgstream

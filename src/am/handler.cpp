@@ -83,6 +83,8 @@ void InitAccessMethod() {
   routine.tuple_update = Callback<TupleUpdate>::Call;
   routine.tuple_lock = Callback<TupleLock>::Call;
 
+  routine.relation_vacuum = Callback<RelationVacuum>::Call;
+  routine.relation_copy_for_cluster = Callback<RelationCopyForCluster>::Call;
   routine.relation_toast_am = Callback<RelationToastAm>::Call;
 }
 

@@ -91,6 +91,7 @@ void Redefine(Relation rel, const Query *query, RefreshMode mode) {
                      errdetail("What this transaction sees of its sources does not fit the begin of their capture."),
                      errhint("It answers by running its query until it is refreshed in another transaction.")));
   CommandCounterIncrement();
+  RecordEmptiness(relid);
 }
 
 RefreshMode ModeAfter(Relation rel, const Alteration *alteration) {

@@ -62,6 +62,7 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   InvalidateStream(relid);
   table_close(rel, NoLock);
   CommandCounterIncrement();
+  RecordEmptiness(relid);
   return rows;
 }
 

@@ -8,8 +8,10 @@
 #include "delta/evaluate.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
+#include "pg/dumped_rows.hpp"
 #include "pg/key_index.hpp"
 #include "pg/query_settings.hpp"
+#include "pg/raw_scan.hpp"
 #include "pg/source_index.hpp"
 #include "pg/stream.hpp"
 
@@ -26,6 +28,19 @@ void InsertStream(Oid relid, const StreamOptions *options, Datum settings) {
   RunCatalogCommand("INSERT INTO pgstream.pgs_stream (pgs_relid, refresh_mode, schedule, status, settings) "
                     "VALUES ($1, $2, $3, $4, $5)",
                     lengthof(types), types, values, nulls);
+}
+
+// Of a FULL stream table, which alone needs to be told from one that was never filled.
+bool HoldsNoRows(Relation rel, const Stream *stream) {
+  if (stream->mode != RefreshMode::Full || !stream->populated) return false;
+  Snapshot latest = RegisterSnapshot(GetLatestSnapshot());
+  TableScanDesc scan = BeginRawScan(rel, latest, true);
+  TupleTableSlot *slot = table_slot_create(rel, nullptr);
+  const bool none = !table_scan_getnextslot(scan, ForwardScanDirection, slot);
+  ExecDropSingleTupleTableSlot(slot);
+  table_endscan(scan);
+  UnregisterSnapshot(latest);
+  return none;
 }
 
 }  // namespace
@@ -46,11 +61,24 @@ void RecordOptions(Relation rel) {
   const Stream *stream = LookupStream(RelationGetRelid(rel));
   const StoredOptions stored = ReadStoredOptions(stream->relid);
   const int nsettings = stream->plan->dependence.settings ? stream->nsettings : 0;
-  auto *options = static_cast<DefinitionOption *>(palloc(sizeof(DefinitionOption) * (nsettings + 2)));
-  options[0] = {kRefreshModeOption, RefreshModeName(stream->mode)};
-  options[1] = {kScheduleOption, stored.schedule != nullptr ? stored.schedule : "calculated"};
-  for (int i = 0; i < nsettings; i++) options[i + 2] = {stream->settings[i].name, stream->settings[i].value};
-  StoreDefinitionOptions(rel, options, nsettings + 2);
+  auto *options = static_cast<DefinitionOption *>(palloc(sizeof(DefinitionOption) * (nsettings + 3)));
+  int n = 0;
+  options[n++] = {kRefreshModeOption, RefreshModeName(stream->mode)};
+  options[n++] = {kScheduleOption, stored.schedule != nullptr ? stored.schedule : "calculated"};
+  for (int i = 0; i < nsettings; i++) options[n++] = {stream->settings[i].name, stream->settings[i].value};
+  if (HoldsNoRows(rel, stream)) options[n++] = {kContentOption, kContentEmpty};
+  StoreDefinitionOptions(rel, options, n);
+}
+
+void RecordEmptiness(Oid relid) {
+  const Stream *stream = LookupStream(relid);
+  if (stream == nullptr || stream->mode != RefreshMode::Full) return;
+  CommandCounterIncrement();  // its rows, and that it is populated
+  // Who alters the stream table may be waiting for this refresh.
+  if (!ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock)) return;
+  Relation rel = table_open(relid, NoLock);
+  if (HoldsNoRows(rel, LookupStream(relid)) != ContentIsSaidEmpty(rel)) RecordOptions(rel);
+  table_close(rel, NoLock);
 }
 
 void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index) {

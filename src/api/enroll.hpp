@@ -17,6 +17,10 @@ void EnrollStream(Relation rel, const StreamOptions *options, Datum settings);
 // dumps. To be called whenever they change.
 void RecordOptions(Relation rel);
 
+// After a refresh or populate: the same where a FULL stream table has become empty, or is no longer, unless another session
+// has it locked: then after the next refresh.
+void RecordEmptiness(Oid relid);
+
 // Enrolls a stream table anew after its definition or mode changed: another version, the sources and the key index of the
 // new query, nothing of the old one. In FULL mode it has neither. old_index: the key index before that change.
 void ReenrollStream(Relation rel, RefreshMode mode, Oid old_index);

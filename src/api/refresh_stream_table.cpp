@@ -25,6 +25,7 @@ static void Refresh(Oid relid, TimestampTz start) {
   FollowDefinition(relid);
   const FoldResult result = RefreshStream(relid);
   RecordFailures(relid);
+  RecordEmptiness(relid);
   if (strcmp(result.action, "NO_DATA") != 0) RecordRefresh(relid, &result, start);
   EndProgress();
 }

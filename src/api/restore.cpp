@@ -7,6 +7,7 @@
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
 #include "pg/definition_options.hpp"
+#include "pg/dumped_rows.hpp"
 #include "pg/restoring.hpp"
 #include "pg/stream.hpp"
 
@@ -72,8 +73,14 @@ void DropDefinitions(RestoreStep *step) {
 // the same dump's --schema-only.
 void CopyRows(RestoreStep *step) {
   const auto *copy = reinterpret_cast<CopyStmt *>(step->statement);
-  const Oid relid = copy->is_from && copy->relation != nullptr ? StreamNamed(copy->relation) : InvalidOid;
-  if (!OidIsValid(relid)) return;
+  const Oid table = copy->is_from && copy->relation != nullptr ? RangeVarGetRelid(copy->relation, NoLock, true) : InvalidOid;
+  if (!OidIsValid(table) || !IsStreamRelid(table)) return;
+  const Oid relid = StreamNamed(copy->relation);
+  if (!OidIsValid(relid)) {  // its definition comes later
+    step->sequel = RestoreSequel::NoteRows;
+    step->table = table;
+    return;
+  }
   const Stream *stream = LookupStream(relid);
   if (TakesDumpedRows(stream) && !stream->populated) {
     step->sequel = RestoreSequel::TakeRows;
@@ -115,11 +122,18 @@ void LookAtAlterTable(RestoreStep *step) {
   }
 }
 
+void TakeEmptiness(Oid relid) {
+  Relation rel = table_open(relid, NoLock);
+  if (ContentIsSaidEmpty(rel)) MarkRowsDumped(rel);
+  table_close(rel, NoLock);
+}
+
 void SettleDefinition(Oid relid) {
   Relation rel = table_open(relid, NoLock);
   if (LoadDefinition(rel) != nullptr) {
     MakeDefinitionInternal(rel);
     HideFromReplication(rel);
+    SettleDumpedRows(rel);
   }
   table_close(rel, NoLock);
 }
@@ -157,7 +171,14 @@ void FinishRestoreStep(const RestoreStep *step) {
       table_close(rel, NoLock);
       break;
     }
+    case RestoreSequel::NoteRows: {
+      Relation rel = table_open(step->table, NoLock);
+      MarkRowsDumped(rel);
+      table_close(rel, NoLock);
+      break;
+    }
     case RestoreSequel::TakeRows:
+      TakeEmptiness(step->table);
       InvalidateStream(step->table);  // it may be read now
       break;
     case RestoreSequel::SettleDefinition:

@@ -9,7 +9,7 @@
 
 namespace pgstream {
 
-enum class RestoreSequel { Nothing, StoreOptions, TakeRows, SettleDefinition, HideCatalog };
+enum class RestoreSequel { Nothing, StoreOptions, NoteRows, TakeRows, SettleDefinition, HideCatalog };
 
 struct RestoreStep {
   Node *statement;  // to be run in place of the original; nullptr: nothing

@@ -6,6 +6,7 @@
 #include "api/definition_change.hpp"
 #include "api/drop.hpp"
 #include "api/key_index_upkeep.hpp"
+#include "api/own_tables.hpp"
 #include "api/replication.hpp"
 #include "api/restore.hpp"
 #include "api/source_ddl.hpp"
@@ -158,6 +159,9 @@ void CheckStatement(Node *statement, Afterwards *after) {
     case T_CreatePublicationStmt:
     case T_AlterPublicationStmt:
       CheckPublication(statement);
+      break;
+    case T_LockStmt:
+      CheckLock(reinterpret_cast<LockStmt *>(statement));
       break;
     case T_TruncateStmt: {
       ListCell *cell;

@@ -27,7 +27,7 @@ void Begin(CaptureRun *run) {
 void AppendLarge(CaptureRun *run, int weight, const ColumnValue *values) {
   const Size size = BatchEncoder::RowRecordSize(run->layouts, run->ncolumns, values);
   if (size > kLargestBatch) {
-    AppendLogRecord(run->source, LogOf(run), 't', nullptr, nullptr);
+    AppendLogRecord(run->source, LogOf(run), 'u', nullptr, nullptr);
     return;
   }
   bytea *large = static_cast<bytea *>(palloc(VARHDRSZ + size));
@@ -131,6 +131,17 @@ void ForgetDetoasted(CaptureRun *run) {
   run->detoasted = false;
 }
 
+void LogWithoutRows(Oid source, const Oid *segments, int nsegments, char kind) {
+  Relation log = OpenLogForWriting(source, segments, nsegments);
+  AppendLogRecord(source, log, kind, nullptr, nullptr);
+  table_close(log, NoLock);
+}
+
+void LogWithoutRowsIfCaptured(Oid source, char kind) {
+  LogEntry entry;
+  if (ReadLogEntry(source, &entry) && entry.captured_by != 0) LogWithoutRows(source, entry.segments, entry.nsegments, kind);
+}
+
 }  // namespace
 
 CaptureRun BeginRun(const SourceCapture *capture) {
@@ -168,16 +179,11 @@ void FlushRun(CaptureRun *run) {
   run->begun = false;
 }
 
-void LogTruncation(Oid source, const Oid *segments, int nsegments) {
-  Relation log = OpenLogForWriting(source, segments, nsegments);
-  AppendLogRecord(source, log, 't', nullptr, nullptr);
-  table_close(log, NoLock);
-}
+void LogTruncation(Oid source, const Oid *segments, int nsegments) { LogWithoutRows(source, segments, nsegments, 't'); }
 
-void LogTruncationIfCaptured(Oid source) {
-  LogEntry entry;
-  if (ReadLogEntry(source, &entry) && entry.captured_by != 0) LogTruncation(source, entry.segments, entry.nsegments);
-}
+void LogTruncationIfCaptured(Oid source) { LogWithoutRowsIfCaptured(source, 't'); }
+
+void LogUnheldChangeIfCaptured(Oid source) { LogWithoutRowsIfCaptured(source, 'u'); }
 
 void CaptureOne(CaptureRun *run, const SourceCapture *capture, int weight, TupleTableSlot *slot) {
   TakeValues(capture, slot, run->new_values, run->new_bytes);

@@ -48,5 +48,7 @@ void FlushRun(CaptureRun *run);
 void LogTruncation(Oid source, const Oid *segments, int nsegments);
 // The same, into the log that the catalogs know: nothing where the source is not captured (any more).
 void LogTruncationIfCaptured(Oid source);
+// Writes that the source changed in a way that the log does not hold.
+void LogUnheldChangeIfCaptured(Oid source);
 
 }  // namespace pgstream

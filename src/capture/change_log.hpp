@@ -6,7 +6,7 @@
 //
 //     xid xid8       top-level transaction of the writer
 //     sequence int8  order within that transaction (a per-backend counter that only rises)
-//     kind "char"    'c' changes, 't' the source was truncated (or: recompute), 'o' more than the log may hold follows
+//     kind "char"    'c' changes, 't' the source was truncated, 'u' changed in a way not held here, 'o' more than the log may hold follows
 //     batch bytea    PLAIN: a batch of row images (core/batch_codec.hpp), up to about 8 kB
 //     large bytea    EXTENDED: the batch of one row too large for that
 //
@@ -52,8 +52,9 @@ int64 LastLogSequence();
 
 // --- Reading (capture/log_reader.cpp) -----------------------------------------------------------------------------
 
-// Kind 't': the source was truncated, or changed in a way that the log does not hold (a row image near 1 GB): recompute. Kind
-// 'o': so did this transaction, by more than the limit of the log.
+// All kinds but 'c' mean: recompute. Kind 't': the source was truncated; 'u': it changed in a way that the log does not hold (a
+// row image near 1 GB, a statement that never ended); 'o': this
+// transaction changed it by more than the limit of the log.
 struct LogRecord {
   uint64 xid;
   int64 sequence;

@@ -17,7 +17,7 @@ inline constexpr Size kLargestBatch = MaxAllocSize / 8 * 7;
 // Locks (until the end of the transaction) and opens the one of a log's segments that writers use now. Close with table_close(.., NoLock).
 Relation OpenLogForWriting(Oid source, const Oid *segments, int nsegments);
 
-// Appends a record of a source to a segment. Kind 'c': one of batch and large is given; kind 't': none. When this transaction's
+// Appends a record of a source to a segment. Kind 'c': one of batch and large is given; other kinds: none. When this transaction's
 // own records have reached the limit of the log, it is one of kind 'o' instead, and later ones are left out.
 void AppendLogRecord(Oid source, Relation log, char kind, bytea *batch, bytea *large);
 

@@ -48,7 +48,7 @@ void Compact() {
 // changed is not known.
 void LogUnfinished() {
   for (const Interval *interval = intervals; interval != nullptr; interval = interval->next)
-    if (interval->open) LogTruncationIfCaptured(interval->source);
+    if (interval->open) LogUnheldChangeIfCaptured(interval->source);
 }
 
 void EndOfTransaction(XactEvent event, void *) {

@@ -54,6 +54,17 @@ bool SeenBefore(const PendingVisit *visit, const LogRecord *record) {
   return Sees(visit->seen, record->xid);
 }
 
+const char *ReasonOfKind(char kind) {
+  switch (kind) {
+    case 't':
+      return "a source was truncated";
+    case 'u':
+      return "a source was changed in a way that the change log does not hold";
+    default:
+      return "a transaction changed a source by more than the change log may hold";
+  }
+}
+
 void VisitRecord(const LogRecord *record, void *argument) {
   auto *visit = static_cast<PendingVisit *>(argument);
   BuiltOverlay *built = visit->built;
@@ -64,8 +75,7 @@ void VisitRecord(const LogRecord *record, void *argument) {
 
   ++visit->records;
   if (record->kind != 'c') {
-    visit->recompute_reason =
-        record->kind == 't' ? "a source was truncated" : "a transaction changed a source by more than the change log may hold";
+    visit->recompute_reason = ReasonOfKind(record->kind);
     return;
   }
   BatchHeader header;

@@ -363,4 +363,29 @@ inline void StandardExplainOneQuery(Query *query, int cursor_options, IntoClause
 #endif
 }
 
+// 16: ExecutorCheckPerms_hook is given the permissions beside the range table. A hook that calls Check with each relation that
+// the statement needs a right to write (or lock rows of), after whoever was hooked before it.
+inline constexpr AclMode kWriteRights = ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
+#if PG_VERSION_NUM >= 160000
+template <void (*Check)(Oid), ExecutorCheckPerms_hook_type *previous>
+bool CheckPermissions(List *range_table, List *permissions, bool report) {
+  ListCell *cell;
+  foreach (cell, permissions) {
+    const auto *const needed = static_cast<RTEPermissionInfo *>(lfirst(cell));
+    if ((needed->requiredPerms & kWriteRights) != 0) Check(needed->relid);
+  }
+  return *previous == nullptr || (*previous)(range_table, permissions, report);
+}
+#else
+template <void (*Check)(Oid), ExecutorCheckPerms_hook_type *previous>
+bool CheckPermissions(List *range_table, bool report) {
+  ListCell *cell;
+  foreach (cell, range_table) {
+    const auto *const entry = static_cast<RangeTblEntry *>(lfirst(cell));
+    if (entry->rtekind == RTE_RELATION && (entry->requiredPerms & kWriteRights) != 0) Check(entry->relid);
+  }
+  return *previous == nullptr || (*previous)(range_table, report);
+}
+#endif
+
 }  // namespace pgstream::compat

@@ -10,9 +10,11 @@
 namespace pgstream {
 
 inline constexpr const char *kRefreshModeOption = "refresh_mode", *kScheduleOption = "schedule";
+// Of a FULL stream table whose last refresh gave no rows (pg/dumped_rows.hpp).
+inline constexpr const char *kContentOption = "content", *kContentEmpty = "empty";
 
 struct DefinitionOption {
-  const char *name;  // refresh_mode, schedule, or the name of a recorded setting
+  const char *name;  // refresh_mode, schedule, content, or the name of a recorded setting
   const char *value;
 };
 

@@ -206,5 +206,74 @@ $node->safe_psql($db, 'SET client_min_messages = warning; DROP TABLE src CASCADE
 is($node->safe_psql($db, q{SELECT to_regclass('picks') IS NULL, to_regclass('held') IS NULL, to_regclass('listed') IS NULL}), 't|t|f',
 	'dropped with its source before its first refresh');
 
+# FULL stream tables without rows: one whose last refresh gave none is populated as a materialized view would be, one that was
+# never refreshed is not.
+$node->safe_psql('postgres', 'CREATE DATABASE nothing');
+$node->safe_psql('nothing', <<'SQL');
+SET client_min_messages = warning;
+CREATE EXTENSION pg_stream;
+CREATE TABLE src (id int);
+CREATE TABLE none USING pgstream WITH (refresh_mode = 'FULL') AS SELECT id, random() AS r FROM src;
+CREATE TABLE none_united USING pgstream WITH (refresh_mode = 'FULL') AS SELECT id FROM src WHERE random() < 2 UNION ALL SELECT id FROM src;
+CREATE TABLE later USING pgstream WITH (refresh_mode = 'FULL') AS SELECT id, random() AS r FROM src WITH NO DATA;
+CREATE TABLE emptied USING pgstream WITH (refresh_mode = 'FULL') AS VALUES (1);
+SELECT pgstream.alter_stream_table('emptied', query => 'VALUES (1) EXCEPT VALUES (1)');
+CREATE TABLE filled USING pgstream WITH (refresh_mode = 'FULL') AS SELECT id FROM src;
+INSERT INTO src VALUES (1);
+SELECT pgstream.refresh_stream_table('filled');
+DELETE FROM src;
+CREATE TABLE live USING pgstream AS SELECT id FROM src;
+SQL
+
+# What is read of each: a number of rows, or - where that is refused.
+sub read_each
+{
+	my ($db) = @_;
+	return join ' ', map {
+		my ($code, $rows, $error) = $node->psql($db, "SELECT count(*) FROM $_");
+		$code == 0 ? "$_ $rows" : $error =~ /has not been populated/ ? "$_ -" : "$_ $error"
+	} qw(none none_united later emptied filled live);
+}
+
+# dump_nothing FILE, OPTIONS
+sub dump_nothing
+{
+	my ($from, $file, @options) = @_;
+	$node->command_ok([ 'pg_dump', @options, '-f', "$dir/$file", $node->connstr($from) ], "pg_dump @options without rows");
+	return "$dir/$file";
+}
+my $held = 'none 0 none_united 0 later - emptied 0 filled 1 live 0';
+is(read_each('nothing'), $held, 'without rows: before the dump');
+my $empty_plain = dump_nothing('nothing', 'nothing.sql');
+my $empty_custom = dump_nothing('nothing', 'nothing.custom', '-Fc');
+$db = new_database();
+$node->command_ok(run_script($db, $empty_plain), 'without rows: plain');
+is(read_each($db), $held, 'without rows: plain: what was populated is');
+is(dump_of($node, $db), dump_of($node, 'nothing'), 'without rows: the second dump is the first');
+is($node->safe_psql($db, q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^(none|later|emptied|filled|live)'
+	AND pg_relation_size(oid) > 0}), 'emptied filled none none_united', 'without rows: a page tells it, where it is to be told');
+$node->safe_psql($db, 'VACUUM (ANALYZE)');
+is(read_each($db), $held, 'without rows: and after VACUUM');
+$node->safe_psql($db, 'VACUUM FULL none');
+is(read_each($db), $held, 'without rows: and after VACUUM FULL');
+my $second = new_database();
+$node->command_ok(run_script($second, dump_nothing($db, 'again.sql')), 'without rows: a dump of the restored one');
+is(read_each($second), $held, 'without rows: is alike');
+$node->safe_psql($second, q{SELECT pgstream.refresh_stream_table(t) FROM unnest('{none,none_united,later,emptied,filled}'::text[]) t});
+is(read_each($second), 'none 0 none_united 0 later 0 emptied 0 filled 0 live 0', 'without rows: refreshed');
+is($node->safe_psql($second, q{SELECT count(*) FROM unnest('{none,none_united,later,emptied,filled}'::regclass[]) t
+	WHERE 'content=empty' = ANY (pgstream.definition_options(t))}), 5, 'without rows: each says so');
+$node->safe_psql($second, q{INSERT INTO src VALUES (1); SELECT pgstream.refresh_stream_table('none')});
+unlike($node->safe_psql($second, q{SELECT pgstream.definition_options('none')}), qr/content=/, 'without rows: until there are some');
+$db = new_database();
+$node->command_ok(restore($db, $empty_custom, '-j', '2'), 'without rows: parallel');
+is(read_each($db), $held, 'without rows: parallel: what was populated is');
+$db = new_database();
+$node->command_ok(restore($db, $empty_custom, '--schema-only'), 'without rows: --schema-only');
+is(read_each($db), 'none - none_united - later - emptied - filled - live 0', 'without rows: --schema-only populates nothing');
+is(schema_of($node, $db), schema_of($node, 'nothing'), 'without rows: --schema-only: the second dump is the first');
+$node->command_ok(restore($db, $empty_custom, '--data-only'), 'without rows: --data-only after it');
+is(read_each($db), $held, 'without rows: --data-only after it: what was populated is');
+
 $node->stop;
 done_testing();

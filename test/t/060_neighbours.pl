@@ -245,6 +245,8 @@ SKIP:
 	my $lines = 'SELECT id, v FROM src';
 	is($stopping->safe_psql('postgres', 'SELECT stops(10)'), 2, 'a statement is stopped after two rows');
 	is_exact($stopping, 'lines', $lines, 'after a stopped statement');
+	like($stopping->safe_psql('postgres', 'EXPLAIN (ANALYZE, COSTS OFF) SELECT * FROM lines'),
+		qr/Strategy Reason: a source was changed in a way that the change log does not hold/, 'and EXPLAIN says why');
 	$stopping->safe_psql('postgres', q{SELECT pgstream.refresh_stream_table('lines')});
 	is_exact($stopping, 'lines', $lines, 'after a stopped statement and a fold');
 	$stopping->safe_psql('postgres', q{BEGIN; SELECT stops(20); PREPARE TRANSACTION 'p'});
