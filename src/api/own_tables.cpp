@@ -37,7 +37,7 @@ bool MayWrite(Oid relid) {
   return superuser() && (allowSystemTableMods || strcmp(get_rel_name(relid), "pgs_refresh_history") == 0);
 }
 
-[[noreturn]] void Refuse(Oid relid) {
+[[noreturn]] void Deny(Oid relid) {
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                   errmsg("permission denied: \"%s\" belongs to pg_stream", get_rel_name(relid)),
                   errhint("Use the functions in the schema %s.", kSchema)));
@@ -45,7 +45,7 @@ bool MayWrite(Oid relid) {
 }
 
 void CheckWritten(Oid relid) {
-  if (IsOwnTable(relid) && !MayWrite(relid)) Refuse(relid);
+  if (IsOwnTable(relid) && !MayWrite(relid)) Deny(relid);
 }
 
 void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *argument) {
@@ -60,7 +60,7 @@ void CheckLock(const LockStmt *lock) {
   ListCell *cell;
   foreach (cell, lock->relations) {
     const Oid relid = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
-    if (OidIsValid(relid) && InOwnSchema(relid)) Refuse(relid);  // a view would lock the tables under it as its owner
+    if (OidIsValid(relid) && InOwnSchema(relid)) Deny(relid);  // a view would lock the tables under it as its owner
   }
 }
 

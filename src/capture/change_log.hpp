@@ -53,8 +53,7 @@ int64 LastLogSequence();
 // --- Reading (capture/log_reader.cpp) -----------------------------------------------------------------------------
 
 // All kinds but 'c' mean: recompute. Kind 't': the source was truncated; 'u': it changed in a way that the log does not hold (a
-// row image near 1 GB, a statement that never ended); 'o': this
-// transaction changed it by more than the limit of the log.
+// row image near 1 GB, a statement that never ended); 'o': this transaction changed it by more than the limit of the log.
 struct LogRecord {
   uint64 xid;
   int64 sequence;
