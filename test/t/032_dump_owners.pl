@@ -84,9 +84,88 @@ $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/own
 $node->safe_psql('mine', "SET ROLE policed; SELECT pgstream.refresh_stream_table('home.lines')");
 is($node->safe_psql('mine', 'SELECT count(*), (SELECT count(*) FROM home.open WHERE v > 10) FROM home.lines'), '22|22', 'and refreshes it');
 
+# ---- A hostile owner ------------------------------------------------------------------------------------------------
+
+# What a superuser's pg_dump reads runs whatever code the owner has put into queries, types, operators and indexes: with the
+# owner's rights and no others. So does what the superuser makes of the dump (but for a column of a domain: COPY checks that
+# with the rights of who restores, in any table).
+$node->safe_psql('postgres', 'CREATE ROLE hostile LOGIN; CREATE DATABASE hostile; CREATE DATABASE victim');
+$node->safe_psql('hostile', 'CREATE EXTENSION pg_stream; CREATE SCHEMA den AUTHORIZATION hostile; CREATE TABLE prize (secret text)');
+$node->safe_psql('hostile', <<'SQL', connstr => $node->connstr('hostile') . ' user=hostile');
+SET client_min_messages = warning;
+SET search_path = den, public;
+CREATE TABLE src (id int, v int);
+INSERT INTO src SELECT i, i FROM generate_series(1, 5) i;
+CREATE FUNCTION attempt(command text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE command;
+  RETURN 'done: ' || command;
+EXCEPTION WHEN OTHERS THEN
+  RETURN SQLSTATE;
+END $$;
+-- What its calls find out is in the rows.
+CREATE FUNCTION strike(int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN concat_ws(' ', current_user, den.attempt('CREATE ROLE climbed SUPERUSER'), den.attempt('SELECT * FROM public.prize'),
+    den.attempt('INSERT INTO public.prize VALUES (1)'), den.attempt('RESET ROLE'), den.attempt('RESET SESSION AUTHORIZATION'),
+    den.attempt('ALTER ROLE hostile SUPERUSER'), den.attempt('DELETE FROM pgstream.pgs_stream'));
+END $$;
+CREATE FUNCTION less(int, int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN den.strike($1); END $$;
+CREATE OPERATOR <~> (LEFTARG = int, RIGHTARG = int, FUNCTION = less);
+CREATE TYPE boxed AS (told text);
+CREATE FUNCTION box(int) RETURNS boxed LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN ROW(den.strike($1))::den.boxed; END $$;
+CREATE CAST (int AS boxed) WITH FUNCTION box(int);
+CREATE FUNCTION agreeable(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN RETURN den.strike($1) ~ '^hostile ' AND den.strike($1) !~ 'done'; END $$;
+CREATE DOMAIN guarded AS int CHECK (den.agreeable(VALUE));
+CREATE FUNCTION count(bigint) RETURNS text LANGUAGE sql RETURN den.strike(1);
+CREATE TABLE by_rows USING pgstream AS SELECT id, strike(v) AS told, v <~> id AS op, v::boxed AS boxed, v::guarded::int AS dom FROM src;
+CREATE TABLE by_group USING pgstream AS SELECT v % 2 AS g, max(strike(v)) AS told, count(*) AS n FROM src GROUP BY 1;
+CREATE TABLE by_key USING pgstream AS SELECT DISTINCT ON (v % 3) v % 3 AS k, strike(v) AS told, id FROM src ORDER BY 1, id;
+CREATE TABLE by_query USING pgstream AS SELECT a.id, strike(b.v) AS told FROM src a JOIN src b USING (id);
+CREATE TABLE by_refresh USING pgstream WITH (refresh_mode = 'FULL') AS SELECT id, strike(v) AS told FROM src;
+CREATE INDEX ON by_rows (strike(id));
+CREATE INDEX ON by_group (g) WHERE agreeable(g);
+INSERT INTO src SELECT i, i FROM generate_series(11, 15) i;
+SQL
+my $told = qr/^hostile( [0-9A-Z]{5}){7}$/;
+
+# What those functions told of who they ran as and what they got, in a database; '' when it was nothing.
+sub climbed
+{
+	my ($db) = @_;
+	my @told = split /\n/, $node->safe_psql($db, <<'SQL');
+SELECT told FROM den.by_rows UNION ALL SELECT op FROM den.by_rows UNION ALL SELECT (boxed).told FROM den.by_rows UNION ALL
+SELECT told FROM den.by_group UNION ALL SELECT told FROM den.by_key UNION ALL SELECT told FROM den.by_query UNION ALL
+SELECT told FROM den.by_refresh
+SQL
+	my $left = $node->safe_psql($db, q{SELECT (SELECT count(*) FROM prize) || ' ' || (SELECT count(*) FROM pg_roles WHERE rolname = 'climbed') || ' ' ||
+		(SELECT rolsuper FROM pg_roles WHERE rolname = 'hostile')});
+	return join "\n", (@told < 40 ? 'rows are missing' : ()), (grep { !/$told/ } @told), ($left eq '0 0 false' ? () : $left);
+}
+foreach my $format ([ '-f', "$dir/hostile.sql" ], [ '-Fc', '-f', "$dir/hostile.custom" ], [ '-Fd', '-j', '2', '-f', "$dir/hostile.dir" ])
+{
+	$node->command_ok([ 'pg_dump', @$format, $node->connstr('hostile') ], "a hostile owner: pg_dump @$format[0]");
+}
+my $rows = slurp_file("$dir/hostile.sql");
+cmp_ok(scalar(() = $rows =~ /hostile(?: [0-9A-Z]{5}){7}/g), '>=', 40, 'a hostile owner: his functions ran, also over what was pending');
+unlike($rows, qr/\tdone:|\d done:|\t(?!hostile)\w+( [0-9A-Z]{5}){7}/, 'a hostile owner: as he, and had no success');
+is(climbed('hostile'), '', 'a hostile owner: nothing is left, and a superuser reads');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/hostile.sql", $node->connstr('victim') ], 'a hostile owner: restored by a superuser');
+is(climbed('victim'), '', 'a hostile owner: who reads it before a refresh');
+$node->safe_psql('victim', <<'SQL');
+SELECT pgstream.refresh_stream_table('den.' || t) FROM unnest(ARRAY['by_rows', 'by_group', 'by_key', 'by_query', 'by_refresh']) t;
+INSERT INTO den.src SELECT i, i FROM generate_series(21, 25) i;
+VACUUM ANALYZE;
+REINDEX TABLE den.by_rows;
+SQL
+is(climbed('victim'), '', 'a hostile owner: and after one');
+is($node->safe_psql('victim', q{SELECT string_agg(v::text, ' ') FROM (VALUES ('by_rows'), ('by_group'), ('by_key'), ('by_query')) t (t), pgstream.verify('den.' || t) v
+	WHERE v.missing + v.unexpected > 0}), '', 'a hostile owner: exact');
+
 # ---- A whole cluster, and without the library ---------------------------------------------------------------------------
 
-$node->safe_psql('postgres', 'DROP DATABASE again; DROP DATABASE mine; DROP DATABASE secured; CREATE DATABASE old');
+$node->safe_psql('postgres', 'DROP DATABASE again; DROP DATABASE mine; DROP DATABASE secured; DROP DATABASE hostile; DROP DATABASE victim; DROP ROLE hostile; CREATE DATABASE old');
 fill_database($node, 'old');
 $node->safe_psql('postgres', "ALTER ROLE dump_owner SET pgstream.keyed_evaluation = 'never'; ALTER DATABASE old SET pgstream.max_log_size = '64MB'");
 my ($contents, $schema) = (contents($node, 'old'), schema_of($node, 'old'));
