@@ -100,6 +100,8 @@ class Worker:
         self.first.run(SETTINGS)
         if self.kind in ('ddl', 'creator'):
             self.first.run("SET lock_timeout = '2s'")
+        else:
+            self.first.run("SET pgstream.attach_timeout = '10s'")  # an overloaded machine's writers take their time
         if self.rng.random() < 0.5:
             self.first.run('SET default_transaction_deferrable = %s' % self.rng.choice(['on', 'off']))
 
@@ -163,7 +165,8 @@ class Worker:
                 return str(failure)
             finally:
                 self.isolation, self.transaction, self.locked = None, None, False
-                if self.first is not None and not self.first.connection.closed and self.first.in_transaction():
+                # A cancellation can meet the ROLLBACK as well.
+                while self.first is not None and not self.first.connection.closed and self.first.in_transaction():
                     try:
                         self.first.cursor.execute('ROLLBACK')
                     except psycopg2.Error:
