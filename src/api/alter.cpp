@@ -123,17 +123,18 @@ void LockForRedefinition(Relation rel, LOCKMODE lock, const Alteration *alterati
   // Nobody is made to wait for what is refused.
   CheckRedefinition(rel, alteration, effect);
   const bool captures = ModeAfter(rel, alteration) == RefreshMode::Differential;
+  const Oid owner = LookupStream(relid)->owner;
   const DeltaPlan *plan = captures ? PlanDelta(static_cast<Query *>(copyObjectImpl(QueryAfter(rel, alteration)))) : nullptr;
   if (captures) {
     Stream after = *LookupStream(relid);
     after.plan = plan;
     CheckOwnerMayRead(&after);
-    CheckSourcePrivilege(after.owner, plan);
+    CheckSourcePrivilege(owner, plan);
   }
   table_close(rel, NoLock);
   UnlockRelationOid(relid, lock);
   if (captures)
-    LockForAttaching(plan->nsources, plan->sources, plan->columns, WantTable(relid, AccessExclusiveLock));
+    LockForAttaching(plan->nsources, plan->sources, plan->columns, owner, WantTable(relid, AccessExclusiveLock));
   else
     LockRelationOid(relid, AccessExclusiveLock);
 }

@@ -39,6 +39,5 @@ PGSTREAM_FUNCTION(pgstream_alter_stream_table) {
     LockForRedefinition(rel, lock, &alteration, &effect);
   }
   AlterStream(rel, &alteration, &effect);
-  DetachUnusedSources();
   PG_RETURN_VOID();
 }

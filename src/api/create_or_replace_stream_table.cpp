@@ -74,7 +74,6 @@ PGSTREAM_FUNCTION(pgstream_create_or_replace_stream_table) {
       continue;
     } else {
       AlterStream(rel, &alteration, &effect);
-      DetachUnusedSources();
     }
     return Answer(fcinfo, action, effect.reasons);
   }

@@ -5,10 +5,7 @@
 
 namespace pgstream {
 
-// Detaches capture from the sources whose last stream table went since the last call.
-void DetachUnusedSources();
-
-// Forgets what a stream table reads; the sources are detached by the next DetachUnusedSources, unless used again.
+// Forgets what a stream table reads; the sources are detached before the commit, unless used again.
 void ForgetSources(Oid relid);
 
 // Makes a stream table that was turned into a plain table (SET ACCESS METHOD) forget what it was: no definition, no catalog

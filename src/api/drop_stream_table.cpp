@@ -3,8 +3,8 @@
 #include "api/key_index_upkeep.hpp"
 #include "api/names.hpp"
 #include "api/replication.hpp"
-#include "capture/change_log.hpp"
 #include "capture/registration.hpp"
+#include "capture/unused_capture.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
@@ -20,13 +20,6 @@ namespace pgstream {
 namespace {
 
 object_access_hook_type previous_object_access = nullptr;
-List *sources_to_check = NIL;  // OIDs, in TopMemoryContext; a wrong or stale one is harmless
-
-void CheckLater(Oid source) {
-  const MemoryContext saved = MemoryContextSwitchTo(TopMemoryContext);
-  sources_to_check = list_append_unique_oid(sources_to_check, source);
-  MemoryContextSwitchTo(saved);
-}
 
 bool IsTable(char relkind) { return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE; }
 
@@ -39,7 +32,7 @@ bool HasLog(Oid source) {
   return has_log;
 }
 
-// A stream table is about to be deleted: its catalog rows go now, its sources' capture after the command.
+// A stream table is about to be deleted: its catalog rows go now, its sources' capture before the commit.
 void ForgetStream(Oid relid) {
   ForgetSources(relid);
   DeleteCatalogRows("pgs_frontier", "pgs_frontier_pkey", pgs_frontier::relid, relid);
@@ -55,7 +48,7 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
   if (IsStreamRelid(object_id)) {
     ForgetStream(object_id);
   } else if (object_id >= FirstNormalObjectId && IsTable(get_rel_relkind(object_id)) && HasLog(object_id)) {
-    CheckLater(object_id);
+    DetachLater(object_id);
   }
 }
 
@@ -63,7 +56,7 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
 
 void ForgetSources(Oid relid) {
   ListCell *cell;
-  foreach (cell, RegisteredSources(relid)) CheckLater(lfirst_oid(cell));
+  foreach (cell, RegisteredSources(relid)) DetachLater(lfirst_oid(cell));
   DeleteCatalogRows("pgs_dependency", "pgs_dependency_pkey", pgs_dependency::relid, relid);
 }
 
@@ -81,14 +74,6 @@ void DisbandStream(Oid relid) {
   CommandCounterIncrement();
 }
 
-void DetachUnusedSources() {
-  while (sources_to_check != NIL) {
-    const Oid source = linitial_oid(sources_to_check);
-    sources_to_check = list_delete_first(sources_to_check);
-    DetachCaptureIfUnused(source);
-  }
-}
-
 void InitDrop() {
   previous_object_access = object_access_hook;
   object_access_hook = ObjectAccess;
@@ -104,6 +89,5 @@ PGSTREAM_FUNCTION(pgstream_drop_stream_table) {
   ObjectAddressSet(table, RelationRelationId, relid);
   performDeletion(&table, DROP_RESTRICT, 0);
   CommandCounterIncrement();
-  DetachUnusedSources();
   PG_RETURN_VOID();
 }

@@ -207,7 +207,6 @@ void ProcessStreamUtility(UtilityCall *call) {
   if (OidIsValid(after.leaving)) DisbandStream(after.leaving);
   AfterTreeChange(&after.ddl);
   AdoptNewTables();
-  DetachUnusedSources();
   if (IsA(statement, VacuumStmt) || IsA(statement, ClusterStmt) || IsA(statement, ReindexStmt)) HideKeyIndexes();
 }
 

@@ -3,6 +3,7 @@
 // Promises: two sessions may attach to the same sources at once; a session that relies on a capture which is there already
 // is not overtaken by one that removes it: both hold a lock on the log as an object, shared by those who attach and
 // exclusive to the one who removes. Refuses: to judge whether the user may attach: that is api's.
+#include "capture/attach_worker.hpp"
 #include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
 #include "capture/direct_delete.hpp"
@@ -13,10 +14,15 @@
 #include "capture/row_batch.hpp"
 #include "capture/source_capture.hpp"
 #include "capture/source_lock.hpp"
+#include "capture/unused_capture.hpp"
 #include "pg/catalog.hpp"
 #include "pg/inheritance.hpp"
 #include "pg/rebuild.hpp"
 #include "pg/source_use.hpp"
+
+extern "C" {
+#include "utils/timestamp.h"
+}
 
 namespace pgstream {
 
@@ -70,6 +76,48 @@ List *TablesToLock(Oid source, const Bitmapset *columns) {
   return relids;
 }
 
+// Takes ShareRowExclusiveLock on a table by right, with CREATE TRIGGER.
+bool MayLock(Oid role, Oid table) {
+  return compat::OwnsRelation(table, role) || pg_class_aclcheck(table, role, ACL_TRIGGER) == ACLCHECK_OK;
+}
+
+// Nobody else sees the extension as this transaction has it.
+bool IsExtensionNew() {
+  Relation rel = try_relation_open(CatalogRelationId("pgs_log"), AccessShareLock);
+  if (rel == nullptr) return true;
+  const bool is_new = CheckRelationLockedByMe(rel, ShareLock, true);
+  relation_close(rel, AccessShareLock);
+  return is_new;
+}
+
+// This transaction holds what anybody who attaches would wait for.
+bool IsLockedHere(Oid relid) {
+  Relation rel = try_relation_open(relid, AccessShareLock);
+  if (rel == nullptr) return true;
+  const bool locked = CheckRelationLockedByMe(rel, RowExclusiveLock, true);
+  relation_close(rel, AccessShareLock);
+  return locked;
+}
+
+// The sources that must be attached, but not by a transaction of this owner's: it would keep writers out of them for as long
+// as it likes. What this transaction has open for writing only it can attach; and its own extension nobody else sees.
+CaptureRequest RequestToWorker(int nsources, const Oid *sources, Bitmapset *const *columns, Oid owner) {
+  CaptureRequest request = {0, static_cast<Oid *>(palloc(sizeof(Oid) * (nsources + 1))),
+                            static_cast<Bitmapset **>(palloc(sizeof(Bitmapset *) * (nsources + 1)))};
+  for (int i = 0; OidIsValid(owner) && i < nsources; ++i) {
+    bool may_lock = true, locked_here = false;
+    List *tables = TablesToLock(sources[i], columns[i]);
+    ListCell *cell;
+    foreach (cell, tables) may_lock &= MayLock(owner, lfirst_oid(cell));
+    if (may_lock || !IsUnderPostmaster || IsExtensionNew()) continue;
+    foreach (cell, tables) locked_here |= IsLockedHere(lfirst_oid(cell));
+    if (locked_here) continue;
+    request.sources[request.nsources] = sources[i];
+    request.columns[request.nsources++] = columns[i];
+  }
+  return request;
+}
+
 List *TablesToLockForAll(int nsources, const Oid *sources, Bitmapset *const *columns) {
   List *relids = NIL;
   for (int i = 0; i < nsources; ++i) relids = list_concat_unique_oid(relids, TablesToLock(sources[i], columns[i]));
@@ -109,10 +157,12 @@ List *ShareLogs(const StreamSource *sources, int nsources) {
   return wanted;
 }
 
-void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns, WantedLock *further) {
+void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns, Oid owner, WantedLock *further) {
+  TimestampTz first_asked = 0;
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     List *members = LockMembers(nsources, sources);
+    CaptureRequest request = RequestToWorker(nsources, sources, columns, owner);
     List *tables = TablesToLockForAll(nsources, sources, columns), *wanted = NIL;
     ListCell *cell;
     foreach (cell, tables) wanted = lappend(wanted, WantTable(lfirst_oid(cell), ShareRowExclusiveLock));
@@ -121,10 +171,16 @@ void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *column
     if (wanted == NIL) return;
     LockTogether(nsources > 0 ? sources[0] : InvalidOid, wanted);
     // Nobody changes what was looked at any more, if it is still as it was.
-    if (list_difference_oid(TablesToLockForAll(nsources, sources, columns), tables) == NIL &&
-        list_difference_oid(LockMembers(nsources, sources), members) == NIL)
-      return;
+    const bool unchanged = list_difference_oid(TablesToLockForAll(nsources, sources, columns), tables) == NIL &&
+                           list_difference_oid(LockMembers(nsources, sources), members) == NIL;
+    if (unchanged && request.nsources == 0) return;
     UnlockTogether(wanted);
+    if (!unchanged) continue;
+    // It could be had just now, and who waited for it was seen waiting. What the worker commits may be gone when we look again.
+    if (first_asked == 0) first_asked = GetCurrentTimestamp();
+    if (!AskWorkerToAttach(&request) &&
+        TimestampDifferenceExceeds(first_asked, GetCurrentTimestamp(), AttachTimeoutMs()))
+      RaiseSourceBusy(request.sources[0]);
   }
 }
 
@@ -140,8 +196,8 @@ bool AttachCapture(Oid source, const Bitmapset *columns) {
   const CaptureShape shape = ShapeOf(source);
   List *tables, *unwanted = TriggersBeyond(source, &shape, &tables);
   CheckCapturable(source);
-  // Who read the log while triggers were missing, or wrote too much, must not go on from there.
-  if (has_log && (unwanted != NIL || !TriggersAreComplete(source, &shape))) MarkForRebuild(source);
+  // Who read the log while triggers were missing, or wrote too much, must not go on from there; nor from a log that is gone.
+  if (!has_log || unwanted != NIL || !TriggersAreComplete(source, &shape)) MarkForRebuild(source);
   if (!has_log) {
     entry.columns = nullptr;
     entry.nsegments = kFirstSegments;
@@ -194,7 +250,7 @@ static void RemoveLog(Oid source, const LogEntry *entry) {
   DeleteCatalogRows("pgs_log", "pgs_log_pkey", pgs_log::source_relid, source);
 }
 
-void DetachCaptureIfUnused(Oid source) {
+static void Detach(Oid source, bool stop_only) {
   CommandCounterIncrement();
   if (!OidIsValid(CatalogRelationId("pgs_log"))) return;
   // Somebody is attaching: it is in use again, or the next one to drop sees to it.
@@ -207,7 +263,7 @@ void DetachCaptureIfUnused(Oid source) {
   List *triggers = TriggersBeyond(source, nullptr, &tables);
   if (exists) tables = list_append_unique_oid(tables, source);
   list_sort(tables, list_oid_cmp);
-  if (LockForRemoval(tables, &entry) && NotInUseHere(tables)) {
+  if (!stop_only && LockForRemoval(tables, &entry) && NotInUseHere(tables)) {
     DropTriggers(triggers);
     RemoveLog(source, &entry);
   } else if (!exists) {
@@ -222,7 +278,12 @@ void DetachCaptureIfUnused(Oid source) {
   CommandCounterIncrement();
 }
 
+void DetachCaptureIfUnused(Oid source) { Detach(source, false); }
+
+void StopCaptureIfUnused(Oid source) { Detach(source, true); }
+
 void InitCapture() {
+  InitUnusedCapture();
   InitSourceLock();
   InitSourceCapture();
   InitOpenStatements();
@@ -231,6 +292,7 @@ void InitCapture() {
   InitLogWriter();
   InitLogLimit();
   InitReclaim();
+  InitAttachWorker();
 }
 
 }  // namespace pgstream

@@ -30,8 +30,10 @@ inline constexpr Size kLogNullBitmap = (kLogColumns + 7) / 8;
 // Takes, together, the locks that attaching the sources of a stream table needs, so that a writer of one source who goes on to
 // another does not meet us waiting for it: AccessShareLock on what they consist of, the logs as objects (shared), and
 // ShareRowExclusiveLock on the tables where something is missing, so that no transaction that wrote before can still be open;
-// 55P03 when that is not to be had within pgstream.attach_timeout. further (or nullptr) is had together with them.
-void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns, WantedLock *further);
+// 55P03 when that is not to be had within pgstream.attach_timeout. further (or nullptr) is had together with them. Where the
+// owner of the stream table has no right to lock a source so, a background worker attaches it instead, in a transaction of its
+// own that is committed on return (capture/attach_worker.hpp): the first two kinds of lock then do. InvalidOid: the worker itself, who asks nobody.
+void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *columns, Oid owner, WantedLock *further);
 
 // After that: makes sure that changes of these columns of a source are captured, for a stream table being created in this
 // transaction. Creates the log and the capture triggers where they are missing, widens the columns where they do not
@@ -39,8 +41,10 @@ void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *column
 bool AttachCapture(Oid source, const Bitmapset *columns);
 
 // Removes the triggers and the log of a source that no stream table reads any more (nothing when one does, or when the
-// source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile).
+// source's lock is not to be had soon: then a later call does it; the trigger writes nothing meanwhile). Called just before a
+// commit (capture/unused_capture.hpp). StopCaptureIfUnused leaves it at the triggers' writing nothing: it locks no source.
 void DetachCaptureIfUnused(Oid source);
+void StopCaptureIfUnused(Oid source);
 
 // The capture triggers are there and enabled, and the source is still capturable: checked before a log is trusted.
 bool CaptureIsIntact(Relation source);

@@ -165,6 +165,11 @@ bool EnforceLogLimit(Oid source) {
     return false;
   const int64 bytes = LogBytes(&entry);
   if (entry.captured_by == 0) return bytes > 0;
+  // Left behind by a creation that failed when no worker was to be had.
+  if (ConsumersOf(source) == NIL) {
+    DetachCaptureIfUnused(source);
+    return ReadLogEntry(source, &entry) && entry.captured_by == 0;
+  }
   if (MaxLogBytes() < 0 || bytes <= MaxLogBytes()) return false;
   // Excludes others who look or reclaim.
   if (!TryLockLogObjectOnce(source, ShareUpdateExclusiveLock)) return false;

@@ -3,6 +3,7 @@
 
 #include "capture/change_log.hpp"
 #include "capture/log_object.hpp"
+#include "capture/unused_capture.hpp"
 #include "pg/catalog.hpp"
 #include "pg/rebuild.hpp"
 #include "pg/source_privilege.hpp"
@@ -51,9 +52,8 @@ bool Unregister(Oid stream, List *sources) {
                       gone = list_append_unique_oid(gone, source);
                       return nullptr;
                     });
-  list_sort(gone, list_oid_cmp);
   ListCell *cell;
-  foreach (cell, gone) DetachCaptureIfUnused(lfirst_oid(cell));
+  foreach (cell, gone) DetachLater(lfirst_oid(cell));
   return gone != NIL;
 }
 
@@ -82,13 +82,16 @@ bool RegisterSources(Oid stream, const DeltaPlan *plan) {
   if (!OidIsValid(owner)) elog(ERROR, "cache lookup failed for relation %u", stream);
   CheckSourcePrivilege(owner, plan);
   ListCell *cell;
-  LockForAttaching(plan->nsources, plan->sources, plan->columns, nullptr);
+  LockForAttaching(plan->nsources, plan->sources, plan->columns, owner, nullptr);
   // In OID order, so that two creators cannot deadlock.
   foreach (cell, sources) {
     const Oid source = lfirst_oid(cell);
     int number = 0;
     while (plan->sources[number] != source) ++number;
-    changed |= AttachCapture(source, plan->columns[number]);
+    if (AttachCapture(source, plan->columns[number]))
+      changed = true;
+    else if (ConsumersOf(source) == NIL)
+      DetachUnlessUsed(source);
     if (!list_member_oid(registered, source)) {
       Register(stream, source, plan->columns[number]);
       changed = true;

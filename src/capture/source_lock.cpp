@@ -15,6 +15,8 @@ namespace pgstream {
 
 static int attach_timeout_ms = 10000;
 
+int AttachTimeoutMs() { return attach_timeout_ms; }
+
 static constexpr int kPauseMs = 5;
 static constexpr int kFirstQueueMs = 20, kLongestQueueMs = 200;
 
@@ -138,6 +140,14 @@ static bool QueueFor(const List *wanted, int milliseconds) {
   });
 }
 
+void RaiseSourceBusy(Oid source) {
+  char *name = get_rel_name(source);
+  ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+                  errmsg("could not attach change capture to table \"%s\"", name != nullptr ? name : "?"),
+                  errdetail("Transactions that write the table did not end within %d milliseconds.", attach_timeout_ms),
+                  errhint("Try again when they have ended, or raise \"pgstream.attach_timeout\".")));
+}
+
 static void LockPatiently(Oid source, const List *wanted) {
   const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), attach_timeout_ms);
   int queue_ms = kFirstQueueMs;
@@ -145,13 +155,7 @@ static void LockPatiently(Oid source, const List *wanted) {
     // Nothing is held meanwhile: a writer of one table that goes on to another must not meet us there.
     if (busy->mode == ShareRowExclusiveLock) {
       const int left = MillisecondsLeft(deadline);
-      if (left <= 0 || !WaitWithTimeout(left, [&] { WaitOutHolders(busy); })) {
-        char *name = get_rel_name(source);
-        ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-                        errmsg("could not attach change capture to table \"%s\"", name != nullptr ? name : "?"),
-                        errdetail("Transactions that write the table did not end within %d milliseconds.", attach_timeout_ms),
-                        errhint("Try again when they have ended, or raise \"pgstream.attach_timeout\".")));
-      }
+      if (left <= 0 || !WaitWithTimeout(left, [&] { WaitOutHolders(busy); })) RaiseSourceBusy(source);
     } else {
       WaitOutHolders(busy);
     }

@@ -25,6 +25,10 @@ WantedLock *WantObject(Oid class_id, Oid object_id, LOCKMODE mode);
 // pgstream.attach_timeout; waits for the others without limit.
 void LockTogether(Oid source, const List *wanted);
 
+// The error, in the name of a source; and pgstream.attach_timeout.
+[[noreturn]] void RaiseSourceBusy(Oid source);
+int AttachTimeoutMs();
+
 // Gives back what one call of LockTogether took.
 void UnlockTogether(const List *wanted);
 

@@ -12,6 +12,7 @@
 #include "pg/catalog.hpp"
 #include "pg/progress.hpp"
 #include "pg/rebuild.hpp"
+#include "pg/source_privilege.hpp"
 #include "refresh/base_writer.hpp"
 #include "refresh/rebuild.hpp"
 
@@ -192,7 +193,8 @@ void LockFold(Oid relid) {
     const Stream *stream = LookupStream(relid);
     if (stream != nullptr && CaptureIsWanting(stream)) {
       CheckOwnerMayRead(stream);
-      LockForAttaching(stream->plan->nsources, stream->plan->sources, stream->plan->columns,
+      CheckSourcePrivilege(stream->owner, stream->plan);
+      LockForAttaching(stream->plan->nsources, stream->plan->sources, stream->plan->columns, stream->owner,
                        WantObject(RelationRelationId, relid, ExclusiveLock));
       return;
     }
