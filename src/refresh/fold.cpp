@@ -38,13 +38,25 @@ void Rebuild(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *
   RebuildBase(rel, stream, snapshot, writer);
 }
 
-// True when log and snapshot fit together from here on: the snapshot sees every transaction that attached a capture.
+// Who emptied a segment of a log saw all that it threw away, and so does who sees him. An older snapshot may lack some of it.
+bool LogWasEmptiedBeyond(Oid segment, Snapshot snapshot) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(segment));
+  if (!HeapTupleIsValid(tuple)) return true;
+  const TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+  ReleaseSysCache(tuple);
+  return TransactionIdIsNormal(xmin) && !TransactionIdIsCurrentTransactionId(xmin) && XidInMVCCSnapshot(xmin, snapshot);
+}
+
+// True when log and snapshot fit together from here on: the snapshot sees every transaction that attached a capture, and the
+// log, whose segments are locked, still has all that the snapshot does not see.
 bool SnapshotSeesCapture(const Stream *stream, Snapshot snapshot, bool own_capture_is_seen) {
   const SnapshotView view = ViewOfSnapshot(snapshot, CurrentMemoryContext);
   const uint64 own = OwnTransactionId();
   for (int i = 0; i < stream->nsources; ++i) {
     const uint64 captured_by = stream->sources[i].captured_by;
     if (own != 0 && captured_by == own ? !own_capture_is_seen : !Sees(view, captured_by)) return false;
+    for (int k = 0; k < stream->sources[i].nsegments; ++k)
+      if (LogWasEmptiedBeyond(stream->sources[i].segments[k], snapshot)) return false;
   }
   return true;
 }
