@@ -100,21 +100,25 @@ bool IsLockedHere(Oid relid) {
 }
 
 // The sources that must be attached, but not by a transaction of this owner's: it would keep writers out of them for as long
-// as it likes. What this transaction has open for writing only it can attach; and its own extension nobody else sees.
-CaptureRequest RequestToWorker(int nsources, const Oid *sources, Bitmapset *const *columns, Oid owner) {
+// as it likes. What this transaction has open for writing only it can attach; and its own extension nobody else sees. Fills
+// all_tables as TablesToLockForAll does, at the same look.
+CaptureRequest RequestToWorker(int nsources, const Oid *sources, Bitmapset *const *columns, Oid owner, List **all_tables) {
   CaptureRequest request = {0, static_cast<Oid *>(palloc(sizeof(Oid) * (nsources + 1))),
                             static_cast<Bitmapset **>(palloc(sizeof(Bitmapset *) * (nsources + 1)))};
-  for (int i = 0; OidIsValid(owner) && i < nsources; ++i) {
+  *all_tables = NIL;
+  for (int i = 0; i < nsources; ++i) {
     bool may_lock = true, locked_here = false;
     List *tables = TablesToLock(sources[i], columns[i]);
+    *all_tables = list_concat_unique_oid(*all_tables, tables);
     ListCell *cell;
-    foreach (cell, tables) may_lock &= MayLock(owner, lfirst_oid(cell));
+    foreach (cell, tables) may_lock &= !OidIsValid(owner) || MayLock(owner, lfirst_oid(cell));
     if (may_lock || !IsUnderPostmaster || IsExtensionNew()) continue;
     foreach (cell, tables) locked_here |= IsLockedHere(lfirst_oid(cell));
     if (locked_here) continue;
     request.sources[request.nsources] = sources[i];
     request.columns[request.nsources++] = columns[i];
   }
+  list_sort(*all_tables, list_oid_cmp);
   return request;
 }
 
@@ -162,8 +166,8 @@ void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *column
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     List *members = LockMembers(nsources, sources);
-    CaptureRequest request = RequestToWorker(nsources, sources, columns, owner);
-    List *tables = TablesToLockForAll(nsources, sources, columns), *wanted = NIL;
+    List *tables, *wanted = NIL;
+    const CaptureRequest request = RequestToWorker(nsources, sources, columns, owner, &tables);
     ListCell *cell;
     foreach (cell, tables) wanted = lappend(wanted, WantTable(lfirst_oid(cell), ShareRowExclusiveLock));
     for (int i = 0; i < nsources; ++i) wanted = lappend(wanted, WantLogObject(sources[i], AccessShareLock));
