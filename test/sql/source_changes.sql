@@ -76,8 +76,11 @@ ALTER TABLE src ADD COLUMN late int DEFAULT 5;
 -- What the query uses is protected, as under a view.
 ALTER TABLE src DROP COLUMN val;
 ALTER TABLE src DROP COLUMN doubled;
+-- (Which dependent the server names first is its own affair.)
+\set VERBOSITY sqlstate
 ALTER TABLE src ALTER COLUMN grp TYPE bigint;
 ALTER TABLE src ALTER COLUMN val TYPE numeric(10, 2);
+\set VERBOSITY default
 ALTER TABLE names ALTER COLUMN name TYPE varchar(20);
 DROP TABLE names;
 DROP FUNCTION twist(numeric);
