@@ -98,14 +98,15 @@ void WriteFrontier(Oid relid, int32 version, int64 fold_number, Snapshot snapsho
                           FullTransactionIdGetDatum(GetTopFullTransactionId()),
                           Int64GetDatum(own_sequence),
                           TimestampTzGetDatum(data_timestamp)};
-  if (UpdateCatalogRow("pgs_frontier", "pgs_frontier_pkey", relid, lengthof(columns), columns, values, nullptr)) return;
-
-  Relation rel = table_open(CatalogRelationId("pgs_frontier"), RowExclusiveLock);
-  Datum row[pgs_frontier::natts] = {ObjectIdGetDatum(relid)};
-  bool nulls[pgs_frontier::natts] = {};
-  for (size_t i = 0; i < lengthof(columns); ++i) row[columns[i] - 1] = values[i];
-  CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), row, nulls));
-  table_close(rel, NoLock);
+  if (!UpdateCatalogRow("pgs_frontier", "pgs_frontier_pkey", relid, lengthof(columns), columns, values, nullptr)) {
+    Relation rel = table_open(CatalogRelationId("pgs_frontier"), RowExclusiveLock);
+    Datum row[pgs_frontier::natts] = {ObjectIdGetDatum(relid)};
+    bool nulls[pgs_frontier::natts] = {};
+    for (size_t i = 0; i < lengthof(columns); ++i) row[columns[i] - 1] = values[i];
+    CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), row, nulls));
+    table_close(rel, NoLock);
+  }
+  CommandCounterIncrement();  // the same statement may refresh once more
 }
 
 }  // namespace pgstream

@@ -82,3 +82,13 @@ DELETE FROM ranges.source WHERE id = 7;
 SELECT streams, exact, wrong FROM verify_streams('ranges');
 SELECT refresh_streams('ranges');
 DROP SCHEMA ranges CASCADE;
+-- Refreshed several times by one statement, with changes and without.
+CREATE SCHEMA again;
+CREATE TABLE again.source (id int PRIMARY KEY, k int);
+INSERT INTO again.source SELECT i, i % 3 FROM generate_series(1, 10) i;
+CREATE TABLE again.counts USING pgstream AS SELECT k, count(*) FROM again.source GROUP BY k;
+SELECT pgstream.refresh_stream_table('again.counts'), pgstream.refresh_stream_table('again.counts');
+INSERT INTO again.source VALUES (11, 7);
+SELECT count(pgstream.refresh_stream_table('again.counts')::text) FROM generate_series(1, 3);
+SELECT streams, exact, answered, wrong FROM verify_streams('again');
+DROP SCHEMA again CASCADE;
