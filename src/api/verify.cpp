@@ -7,6 +7,7 @@
 #include "delta/evaluate.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
+#include "pg/query_identity.hpp"
 
 extern "C" {
 #include "lib/stringinfo.h"
@@ -22,6 +23,11 @@ PGSTREAM_FUNCTION(pgstream_verify) {
   const MemoryContext caller = CurrentMemoryContext;
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
+  if (!TextReadsBackAlike(stream->plan->query))
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot verify stream table \"%s\"", get_rel_name(relid)),
+                    errdetail("The text of its query does not name all of its operators."),
+                    errhint("Compare it with the query under the search path that the query was written for.")));
   StringInfoData command;
   initStringInfo(&command);
   appendStringInfo(&command,

@@ -205,6 +205,17 @@ inline void AppendRangeTable(Query *to, Query *from) {
 #endif
 }
 
+// The same: puts the range table of `from`, which is given up, before that of `to`, whose variables know of it already.
+inline void PrependRangeTable(Query *to, Query *from) {
+#if PG_VERSION_NUM >= 160000
+  CombineRangeTables(&from->rtable, &from->rteperminfos, to->rtable, to->rteperminfos);
+  to->rteperminfos = from->rteperminfos;
+  to->rtable = from->rtable;
+#else
+  to->rtable = list_concat(from->rtable, to->rtable);
+#endif
+}
+
 // The same: visits (relation, user, columns) of each permission to SELECT that this level of a query asks for.
 template <class Visitor>
 void VisitSelectPermissions(const Query *query, Visitor visit) {

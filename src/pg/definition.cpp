@@ -4,7 +4,7 @@
 extern "C" {
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
-#include "lib/stringinfo.h"
+#include "parser/parse_utilcmd.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteDefine.h"
 #include "rewrite/rewriteSupport.h"
@@ -48,20 +48,28 @@ char *DeparseQuery(const Query *query, bool pretty) {
   return text;
 }
 
-// Creates the rule, or replaces its query: then it stays disabled.
+// The range table entries OLD and NEW of a rule on rel, in a query that does nothing.
+static Query *OldAndNew(Relation rel) {
+  RuleStmt *statement = makeNode(RuleStmt);
+  statement->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)), pstrdup(RelationGetRelationName(rel)), -1);
+  statement->event = CMD_INSERT;
+  statement->instead = true;
+  statement->actions = list_make1(makeNode(SelectStmt));
+  List *actions;
+  Node *condition;
+  transformRuleStmt(statement, "", &actions, &condition);
+  return linitial_node(Query, actions);
+}
+
+// Creates the rule, or replaces its query: then it stays disabled. The analysed query itself is stored, as a view's is: read
+// again from its text it could have other operators, as CASE, NULLIF, IS DISTINCT FROM and JOIN ... USING do not name theirs.
 static void DefineQueryRule(Relation rel, const Query *query, bool replace) {
-  const int level = BeginExactDeparsing();
-  StringInfoData text;
-  initStringInfo(&text);
-  appendStringInfo(&text, "CREATE %sRULE %s AS ON INSERT TO %s.%s DO INSTEAD %s", replace ? "OR REPLACE " : "",
-                   kDefinitionRule,
-                   quote_identifier(get_namespace_name(RelationGetNamespace(rel))),
-                   quote_identifier(RelationGetRelationName(rel)),
-                   pg_get_querydef(WithoutRuleNames(query), false));
-  List *parsed = raw_parser(text.data, RAW_PARSE_DEFAULT);
-  RawStmt *raw = linitial_node(RawStmt, parsed);
-  DefineRule(castNode(RuleStmt, raw->stmt), text.data);
-  AtEOXact_GUC(false, level);
+  Query *action = WithoutRuleNames(query);
+  action->stmt_location = -1;
+  action->stmt_len = 0;
+  OffsetVarNodes(reinterpret_cast<Node *>(action), 2, 0);
+  compat::PrependRangeTable(action, OldAndNew(rel));
+  DefineQueryRewrite(kDefinitionRule, RelationGetRelid(rel), nullptr, CMD_INSERT, true, replace, list_make1(action));
   CommandCounterIncrement();
 }
 

@@ -144,7 +144,9 @@ is($wrong, 0, "under recovery conflicts no answer is wrong: $answered right, $ca
 cmp_ok($answered, '>', 0, 'some were answered');
 cmp_ok($cancelled, '>', 0, 'some were cancelled');
 
-# Reads without a pause while the primary writes and folds without one.
+# Reads without a pause while the primary writes and folds without one; each gets the time that a busy machine needs for it.
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = 30s");
+$standby->reload;
 my $writer = write_script($primary, 'writer', <<'PGBENCH');
 \set k random(0, 30)
 \set id random(100000, 999999)
