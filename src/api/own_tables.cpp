@@ -20,9 +20,17 @@ namespace {
 ExecutorCheckPerms_hook_type previous_check_permissions = nullptr;
 object_access_hook_type previous_object_access = nullptr;
 
+Oid own_schema = InvalidOid;  // as of the last look; every statement that writes asks
+bool own_schema_is_known = false;
+
+void ForgetOwnSchema(Datum, int, uint32) { own_schema_is_known = false; }
+
 bool InOwnSchema(Oid relid) {
-  const Oid schema = get_namespace_oid(kSchema, true);
-  return OidIsValid(schema) && get_rel_namespace(relid) == schema && OidIsValid(get_extension_oid("pg_stream", true));
+  if (!own_schema_is_known) {
+    own_schema_is_known = true;  // first: the look itself may find that it changed
+    own_schema = get_namespace_oid(kSchema, true);
+  }
+  return OidIsValid(own_schema) && get_rel_namespace(relid) == own_schema && OidIsValid(get_extension_oid("pg_stream", true));
 }
 
 bool IsOwnTable(Oid relid) {
@@ -69,6 +77,7 @@ void InitOwnTables() {
   ExecutorCheckPerms_hook = Callback<compat::CheckPermissions<CheckWritten, &previous_check_permissions>>::Call;
   previous_object_access = object_access_hook;
   object_access_hook = ObjectAccess;
+  CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetOwnSchema, static_cast<Datum>(0));
 }
 
 }  // namespace pgstream
