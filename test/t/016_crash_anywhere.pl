@@ -51,12 +51,15 @@ my @victims = (
 	[ 'VACUUM FULL and REINDEX', 'VACUUM FULL sums; REINDEX TABLE lines; VACUUM FULL src' ],
 	[ 'a drop and TRUNCATE', "DROP TABLE IF EXISTS born_1, plain_1; BEGIN; TRUNCATE src; INSERT INTO src SELECT i, i % 300, i / 8.0, md5(i::text) FROM generate_series(1, 6000) i; COMMIT; SELECT pgstream.refresh_stream_table('lines')" ]);
 
-# psql with this script, in the background; every statement in a transaction of its own.
+# psql with this script, in the background; every statement in a transaction of its own. It comes from a file: a psql that finds
+# no server any more reads nothing.
 sub start_victim
 {
-	my ($script) = @_;
-	my ($in, $out) = ("SET application_name = 'victim'; SET lock_timeout = '5s';\n" . join(";\n", split(/; */, $script)) . ";\n", '');
-	return IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '&>', \$out);
+	my ($round, $script) = @_;
+	my $path = write_script($node, "victim_$round",
+		"SET application_name = 'victim'; SET lock_timeout = '5s';\n" . join(";\n", split(/; */, $script)) . ";\n");
+	my ($in, $out) = ('', '');
+	return IPC::Run::start([ 'psql', '-XAtq', '-f', $path, '-d', $node->connstr('postgres') ], '<', \$in, '&>', \$out);
 }
 
 # After kill -9 of the postmaster: its backends end by themselves, until then the shared memory is in use. Where nobody
@@ -111,7 +114,7 @@ while ($round < 3 || ($round < 40 && time() < $end))
 
 	my $writers = start_pgbench($node, 2, 30, $writer);
 	sleep(0.1);
-	my $victim = start_victim($script =~ s/\{n\}/$round/gr);
+	my $victim = start_victim($round, $script =~ s/\{n\}/$round/gr);
 	sleep(rand(0.35));
 	my $how = 'the postmaster';
 	if ($postmaster)
