@@ -3,7 +3,7 @@
 #   make [PG_CONFIG=...]                 build the library (build/pgNN, one directory per server version)
 #   make install [PG_CONFIG=...]         install it into that server
 #   make installcheck [PG_CONFIG=...]    run the suites against a running server that preloads it
-#   make unit                            build and run the unit tests of src/core, without a server
+#   make unit                            build and run the unit tests of src/core and src/jit, without a server
 #   make check-rooms                     check the architecture's rules on the sources
 #   make demo                            (root, Debian 12) set everything up and tell the story
 #   make test                            (root, Debian 12) set everything up and run every test on 15 and 18
@@ -16,6 +16,8 @@
 
 PG_CONFIG ?= pg_config
 WERROR ?=
+# Of LLVM 15 or newer, the newest there is; empty: without native code.
+JIT_LLVM_CONFIG ?= $(shell for v in 15 16 17 18 19 20 21 22; do command -v llvm-config-$$v || ls /usr/lib/llvm-$$v/bin/llvm-config; done 2>/dev/null | tail -n 1)
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
 .DEFAULT_GOAL := all
@@ -56,7 +58,7 @@ BUILD_DIR := build/pg$(pg_major)
 $(PGXS_GOALS):
 	@mkdir -p $(BUILD_DIR)
 	+@$(MAKE) --no-print-directory -C $(BUILD_DIR) -f ../../pg_stream.mk VPATH=../.. PG_CONFIG='$(PG_CONFIG)' \
-	    WERROR='$(WERROR)' $@
+	    WERROR='$(WERROR)' JIT_LLVM_CONFIG='$(JIT_LLVM_CONFIG)' $@
 
 endif
 
@@ -69,7 +71,7 @@ UNIT_DIR ?= build/unit
 
 unit:
 	@command -v cmake >/dev/null || { echo "error: cmake not found: install the package cmake" >&2; exit 1; }
-	cmake -S . -B $(UNIT_DIR) -DPGSTREAM_SANITIZE=ON $(if $(WERROR),-DPGSTREAM_WERROR=ON)
+	cmake -S . -B $(UNIT_DIR) -DPGSTREAM_SANITIZE=ON $(if $(WERROR),-DPGSTREAM_WERROR=ON) -DLLVM_CONFIG='$(JIT_LLVM_CONFIG)'
 	cmake --build $(UNIT_DIR) -j $(JOBS)
 	ctest --test-dir $(UNIT_DIR) --output-on-failure
 

@@ -11,8 +11,14 @@ MODULE_big = pg_stream
 EXTENSION = pg_stream
 DATA = $(patsubst $(VPATH)/%,%,$(wildcard $(VPATH)/sql/pg_stream--*.sql))
 
-sources := $(wildcard $(VPATH)/src/*.cpp $(VPATH)/src/*/*.cpp)
+# src/jit is a library of its own, pg_stream_jit, which only a backend that compiles opens: nobody else loads LLVM. Without
+# LLVM it is not built, and every expression is interpreted.
+jit_sources := $(if $(JIT_LLVM_CONFIG),$(wildcard $(VPATH)/src/jit/*.cpp))
+sources := $(filter-out $(wildcard $(VPATH)/src/jit/*.cpp),$(wildcard $(VPATH)/src/*.cpp $(VPATH)/src/*/*.cpp))
 OBJS := $(patsubst $(VPATH)/%.cpp,%.o,$(sources))
+jit_objs := $(patsubst $(VPATH)/%.cpp,%.o,$(jit_sources))
+jit_library := $(if $(jit_sources),pg_stream_jit.so)
+llvm_version := $(if $(JIT_LLVM_CONFIG),$(shell $(JIT_LLVM_CONFIG) --version))
 
 # libstdc++ is named here because PGXS links with the C compiler. The version script keeps everything local but the
 # entry points: a backend may load other C++ libraries (the server's own LLVM among them), and must not mix symbols.
@@ -47,7 +53,7 @@ endif
 server_cppflags = $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(patsubst -I$(includedir_internal),-isystem $(includedir_internal),$(CPPFLAGS)))
 
 compile_cxx = $(CXX) $(CXXFLAGS) -std=c++17 -fPIC -Wall -Wextra $(if $(filter-out 0 no,$(WERROR)),-Werror) \
-	-DFMT_HEADER_ONLY -I$(VPATH)/src $(server_cppflags) -MMD -MP
+	-DFMT_HEADER_ONLY -DPGSTREAM_LLVM_VERSION='"$(llvm_version)"' -I$(VPATH)/src $(server_cppflags) -MMD -MP
 
 # Loops over the values of a column become vector instructions, which GCC 12 does only from here on.
 src/core/batch_decoder.o: override CXXFLAGS += -O3
@@ -58,4 +64,27 @@ $(OBJS): %.o: $(VPATH)/%.cpp $(VPATH)/pg_stream.mk
 
 pg_stream$(DLSUFFIX): $(VPATH)/src/pg_stream.map $(VPATH)/pg_stream.mk
 
--include $(OBJS:.o=.d)
+ifneq (,$(jit_library))
+# No server headers here, and LLVM's only here.
+$(jit_objs): %.o: $(VPATH)/%.cpp $(VPATH)/pg_stream.mk
+	@$(MKDIR_P) $(dir $@)
+	$(CXX) $(CXXFLAGS) -std=c++17 -fPIC -Wall -Wextra $(if $(filter-out 0 no,$(WERROR)),-Werror) -I$(VPATH)/src \
+	    -isystem $(shell $(JIT_LLVM_CONFIG) --includedir) -MMD -MP -c -o $@ $<
+
+$(jit_library): $(jit_objs) src/core/program.o $(VPATH)/src/jit/pg_stream_jit.map
+	$(CXX) $(CXXFLAGS) -shared -o $@ $(jit_objs) src/core/program.o -Wl,--version-script=$(VPATH)/src/jit/pg_stream_jit.map \
+	    -Wl,--as-needed $(shell $(JIT_LLVM_CONFIG) --ldflags) $(shell $(JIT_LLVM_CONFIG) --libs)
+
+all: $(jit_library)
+
+install: install-jit
+uninstall: uninstall-jit
+.PHONY: install-jit uninstall-jit
+install-jit: $(jit_library)
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_SHLIB) $(jit_library) '$(DESTDIR)$(pkglibdir)/$(jit_library)'
+uninstall-jit:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(jit_library)'
+endif
+
+-include $(OBJS:.o=.d) $(jit_objs:.o=.d)
