@@ -7,6 +7,7 @@
 #include "capture/unused_capture.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
+#include "pg/code_store.hpp"
 #include "pg/definition.hpp"
 #include "pg/key_index.hpp"
 #include "refresh/failures.hpp"
@@ -39,6 +40,7 @@ void ForgetStream(Oid relid) {
   DeleteCatalogRows("pgs_refresh_history", "pgs_refresh_history_relid_idx", 2, relid);
   ForgetFailures(relid, PG_UINT64_MAX);
   DeleteCatalogRows("pgs_stream", "pgs_stream_pkey", pgs_stream::relid, relid);
+  RemoveCode(relid);
   InvalidateStream(relid);
 }
 

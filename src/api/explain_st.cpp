@@ -4,6 +4,7 @@
 #include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
 #include "capture/frontier.hpp"
+#include "delta/row_evaluator.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
 #include "pg/definition_options.hpp"
@@ -121,6 +122,15 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
         psprintf("columns used: %s%s", ColumnList(plan->sources[i], plan->columns[i]), HowCaptured(plan->sources[i])));
 }
 
+// Whether changed rows are evaluated by native code.
+void PutCode(PropertySink *sink, const Stream *stream) {
+  const char *why;
+  const LoadedCode *const code = DescribeCode(stream, &why);
+  Put(sink, "expressions", code != nullptr ? "compiled" : psprintf("interpreted: %s", why));
+  if (code != nullptr)
+    Put(sink, "native code", psprintf("%zu bytes, compiled in %.1f ms, loaded in %.3f ms", code->size, code->compile_ms, code->load_ms));
+}
+
 char *RecordedSettingsList(const Stream *stream) {
   StringInfoData text;
   initStringInfo(&text);
@@ -141,6 +151,7 @@ PGSTREAM_FUNCTION(pgstream_explain_st) {
   Put(&sink, "refresh_mode", RefreshModeName(stream->mode));
   if (stream->mode == RefreshMode::Differential) {
     PutPlan(&sink, rel, stream->plan);
+    if (stream->plan->strategy < Strategy::Recompute) PutCode(&sink, stream);
   } else {
     Put(&sink, "strategy", "full refresh");
     Put(&sink, "reason", "refresh_mode is FULL");

@@ -2,47 +2,10 @@
 #include "delta/group_output.hpp"
 
 #include "delta/hidden_state.hpp"
-#include "delta/source_delta.hpp"
+#include "delta/row_evaluator.hpp"
 
 namespace pgstream {
 namespace {
-
-TupleDesc DescriptorOf(const List *expressions) {
-  TupleDesc descriptor = CreateTemplateTupleDesc(list_length(expressions));
-  ListCell *cell;
-  AttrNumber column = 0;
-  foreach (cell, expressions) {
-    Node *expression = static_cast<Node *>(lfirst(cell));
-    if (IsA(expression, TargetEntry))
-      expression = reinterpret_cast<Node *>(reinterpret_cast<TargetEntry *>(expression)->expr);
-    column++;
-    TupleDescInitEntry(descriptor, column, nullptr, exprType(expression), exprTypmod(expression), 0);
-    TupleDescInitEntryCollation(descriptor, column, exprCollation(expression));
-  }
-  return descriptor;
-}
-
-List *TargetsOf(const List *expressions) {
-  List *targets = NIL;
-  ListCell *cell;
-  foreach (cell, expressions) {
-    targets = lappend(targets, makeTargetEntry(static_cast<Expr *>(lfirst(cell)),
-                                               static_cast<AttrNumber>(list_length(targets) + 1), nullptr, false));
-  }
-  return targets;
-}
-
-// Target lists simplified as the planner would.
-List *Simplify(const List *targets) {
-  ListCell *cell;
-  List *simplified = NIL;
-  foreach (cell, targets) {
-    TargetEntry *target = flatCopyTargetEntry(lfirst_node(TargetEntry, cell));
-    target->expr = expression_planner(target->expr);
-    simplified = lappend(simplified, target);
-  }
-  return simplified;
-}
 
 // The row as an addition, in the current context.
 MinimalTuple MakeTuple(const GroupWriter *writer, const Datum *values, const bool *nulls, const Group *group,
@@ -61,7 +24,7 @@ List *GroupRowTargets(const DeltaPlan *plan, bool with_inputs) {
 
 GroupRowReader *NewGroupRowReader(const DeltaPlan *plan, bool with_inputs) {
   auto *reader = static_cast<GroupRowReader *>(palloc0(sizeof(GroupRowReader)));
-  List *targets = Simplify(GroupRowTargets(plan, with_inputs));
+  List *targets = SimplifyTargets(GroupRowTargets(plan, with_inputs));
   reader->econtext = CreateStandaloneExprContext();
   reader->slot = MakeSingleTupleTableSlot(DescriptorOf(targets), &TTSOpsVirtual);
   reader->projection = ExecBuildProjectionInfo(targets, reader->econtext, reader->slot, nullptr, nullptr);
@@ -88,7 +51,7 @@ GroupWriter *NewGroupWriter(Relation rel, const DeltaPlan *plan, AggregateSet *a
   writer->econtext->ecxt_innertuple = writer->inner;
   writer->having = CompileQuals(plan->having);
   writer->outputs =
-      ExecBuildProjectionInfo(Simplify(TargetsOf(plan->outputs)), writer->econtext, writer->row, nullptr, nullptr);
+      ExecBuildProjectionInfo(SimplifyTargets(TargetsOf(plan->outputs)), writer->econtext, writer->row, nullptr, nullptr);
   return writer;
 }
 

@@ -78,19 +78,18 @@ bool InPart(const GroupsDelta *delta, int64 hash) {
 }
 
 // One net change of the source. Gains come first, then losses.
-void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
+void TakeChange(const NetRow *row, int64 weight, void *argument) {
   auto *delta = static_cast<GroupsDelta *>(argument);
   delta->changes_seen++;
   if (delta->overflowed) return;
-  const MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-  const TupleTableSlot *row = ReadGroupRow(delta->reader, econtext->ecxt_scantuple);
-  if (delta->parts > 1 && !InPart(delta, HashGroupKeys(delta->table, row->tts_values, row->tts_isnull))) {
+  const MemoryContext old = MemoryContextSwitchTo(row->memory);
+  if (delta->parts > 1 && !InPart(delta, HashGroupKeys(delta->table, row->values, row->nulls))) {
     MemoryContextSwitchTo(old);
     return;
   }
   delta->changes_taken++;
   bool created;
-  Group *group = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
+  Group *group = FindGroup(delta->table, row->values, row->nulls, &created);
   if (created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
     delta->overflowed = GroupsOverflow(delta);
   }
@@ -107,7 +106,7 @@ void TakeChange(ExprContext *econtext, int64 weight, void *argument) {
   group->net += weight;
   group->retracted |= weight < 0;
   if (group->state != GroupState::Stateless && delta->keeps_state && delta->aggregates->ninputs > 0) {
-    KeepChange(delta, group, row->tts_values + delta->plan->nkeys, row->tts_isnull + delta->plan->nkeys, weight);
+    KeepChange(delta, group, row->values + delta->plan->nkeys, row->nulls + delta->plan->nkeys, weight);
   }
   MemoryContextSwitchTo(old);
   if (delta->insert_only == 0 && delta->changes_taken % kChangesPerMemoryCheck == 0 &&
@@ -180,7 +179,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
     if (plan->aggregates[i].maintenance == AggregateMaintenance::InsertOnly) delta->insert_only |= UINT64CONST(1) << i;
   }
   delta->memory_limit = DeltaMemoryLimit(for_fold);
-  delta->source = NewSourceDelta(stream);
+  delta->source = NewSourceDelta(stream, for_fold);
   delta->reader = NewGroupRowReader(plan, delta->keeps_state);
   delta->groups = AllocSetContextCreate(context, "pg_stream group states", ALLOCSET_DEFAULT_SIZES);
   delta->table = NewGroupTable(plan, delta->groups);

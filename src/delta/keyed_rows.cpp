@@ -65,7 +65,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   delta->memory_limit = DeltaMemoryLimit(for_fold);
   delta->context = context;
   delta->keys = AllocSetContextCreate(context, "pg_stream changed keys", ALLOCSET_DEFAULT_SIZES);
-  delta->source = NewSourceDelta(stream);
+  delta->source = NewSourceDelta(stream, for_fold);
   delta->reader = NewGroupRowReader(plan, false);
   delta->table = NewGroupTable(plan, delta->keys);
   delta->extended = ExtendedDescriptor(rel);
@@ -82,13 +82,12 @@ void Apply(Delta *opaque, const LogRecord *record) {
 
 // --- The changed keys ---------------------------------------------------------------------------------------------
 
-void TakeChange(ExprContext *econtext, int64, void *argument) {
+void TakeChange(const NetRow *row, int64, void *argument) {
   auto *delta = static_cast<KeyedDelta *>(argument);
   if (delta->overflowed) return;
-  const MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-  const TupleTableSlot *row = ReadGroupRow(delta->reader, econtext->ecxt_scantuple);
+  const MemoryContext old = MemoryContextSwitchTo(row->memory);
   bool created;
-  Group *key = FindGroup(delta->table, row->tts_values, row->tts_isnull, &created);
+  Group *key = FindGroup(delta->table, row->values, row->nulls, &created);
   MemoryContextSwitchTo(old);
   if (created && delta->table->count % kKeysPerMemoryCheck == 0)
     delta->overflowed = MemoryContextMemAllocated(delta->keys, true) > delta->memory_limit;

@@ -50,7 +50,6 @@ struct RowsDelta {
   const char *reason;  // why only recompute can answer
   TupleDesc extended;
   int ncolumns;
-  ExprState **outputs;
   Datum *values, *other_values;
   bool *nulls, *other_nulls;
   RowHasher *hasher;  // of the columns under the key index
@@ -82,14 +81,11 @@ Delta *BeginRows(Overlay *overlay, Relation rel, const Stream *stream, bool for_
   delta->rows_context = AllocSetContextCreate(overlay->context, "pg_stream output rows", ALLOCSET_SMALL_SIZES);
   delta->rows.context = delta->rows_context;
   delta->memory_limit = DeltaMemoryLimit(for_fold);
-  delta->source = NewSourceDelta(stream);
+  delta->source = NewSourceDelta(stream, for_fold);
   delta->extended = ExtendedDescriptor(rel);
   delta->ncolumns = list_length(plan->outputs);
   if (delta->ncolumns != RelationGetNumberOfAttributes(rel))
     elog(ERROR, "the columns of stream table \"%s\" are not those of its query", RelationGetRelationName(rel));
-  delta->outputs = static_cast<ExprState **>(palloc(delta->ncolumns * sizeof(ExprState *)));
-  for (int i = 0; i < delta->ncolumns; i++)
-    delta->outputs[i] = CompileExpression(static_cast<Expr *>(list_nth(plan->outputs, i)));
   delta->values = static_cast<Datum *>(palloc(delta->extended->natts * sizeof(Datum)));
   delta->nulls = static_cast<bool *>(palloc(delta->extended->natts * sizeof(bool)));
   delta->other_values = static_cast<Datum *>(palloc(delta->extended->natts * sizeof(Datum)));
@@ -183,13 +179,13 @@ bool InPart(const RowsDelta *delta, int64 hash) {
   return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
 }
 
-void TakeSourceRow(ExprContext *econtext, int64 weight, void *argument) {
+void TakeSourceRow(const NetRow *net, int64 weight, void *argument) {
   RowsDelta *const delta = static_cast<RowsDelta *>(argument);
   delta->changes_seen++;
   if (delta->overflowed) return;
-  const MemoryContext saved = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-  for (int i = 0; i < delta->ncolumns; i++)
-    delta->values[i] = ExecEvalExpr(delta->outputs[i], econtext, &delta->nulls[i]);
+  const MemoryContext saved = MemoryContextSwitchTo(net->memory);
+  memcpy(delta->values, net->values, delta->ncolumns * sizeof(Datum));
+  memcpy(delta->nulls, net->nulls, delta->ncolumns * sizeof(bool));
   const int64 hash = HashOutput(delta);
   if (InPart(delta, hash)) {
     delta->changes_taken++;

@@ -8,10 +8,8 @@
 #include "delta/source_delta.hpp"
 
 #include "delta/arena.hpp"
-#include "pg/tree.hpp"
 
 extern "C" {
-#include "access/tupmacs.h"
 #include "common/hashfn.h"
 }
 
@@ -38,12 +36,7 @@ Size RowSize(uint32 image_size) {
 
 struct SourceDelta {
   MemoryContext context;  // of rows and buckets; reset when cleared
-  TupleDesc descriptor;
-  int ncolumns;         // used ones
-  AttrNumber *columns;  // ascending
-  TupleTableSlot *slot;
-  ExprContext *econtext;
-  ExprState *quals;
+  RowEvaluator *evaluator;
   SourceRow **buckets;
   uint32 nbuckets;  // a power of two
   int64 nrows;
@@ -56,41 +49,17 @@ struct SourceDelta {
   StringInfoData image;  // of one row, or of all rows of a record
 };
 
-// The compiled form refers to the tree, which therefore is copied: a plan may be rebuilt while a delta lives on.
-ExprState *CompileExpression(Expr *expression) {
-  return ExecInitExpr(expression_planner(CopyNode(expression)), nullptr);
-}
-
-ExprState *CompileQuals(List *quals) {
-  List *simplified = NIL;
-  ListCell *cell;
-  foreach (cell, quals)
-    simplified = lappend(simplified, expression_planner(CopyNode(static_cast<Expr *>(lfirst(cell)))));
-  return ExecInitQual(simplified, nullptr);
-}
-
-SourceDelta *NewSourceDelta(const Stream *stream) {
-  const DeltaPlan *const plan = stream->plan;
+SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile) {
   SourceDelta *const delta = static_cast<SourceDelta *>(palloc0(sizeof(SourceDelta)));
   delta->context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream source delta", ALLOCSET_SMALL_SIZES);
   delta->rows.context = delta->context;
-  Relation source = table_open(plan->sources[0], AccessShareLock);
-  delta->descriptor = CreateTupleDescCopy(RelationGetDescr(source));
-  table_close(source, NoLock);
-  const int used = bms_num_members(plan->columns[0]);
-  delta->columns = static_cast<AttrNumber *>(palloc((used + 1) * sizeof(AttrNumber)));
-  int attnum = -1;
-  while ((attnum = bms_next_member(plan->columns[0], attnum)) >= 0)
-    delta->columns[delta->ncolumns++] = static_cast<AttrNumber>(attnum);
-  delta->slot = MakeSingleTupleTableSlot(delta->descriptor, &TTSOpsVirtual);
-  for (int i = 0; i < delta->descriptor->natts; i++) delta->slot->tts_isnull[i] = true;
-  delta->econtext = CreateStandaloneExprContext();
-  delta->econtext->ecxt_scantuple = delta->slot;
-  delta->quals = CompileQuals(plan->quals);
-  delta->positions = static_cast<int *>(palloc((used + 1) * sizeof(int)));
+  delta->evaluator = NewRowEvaluator(stream, may_compile);
+  delta->positions = static_cast<int *>(palloc((delta->evaluator->expressions.ncolumns + 1) * sizeof(int)));
   initStringInfo(&delta->image);
   return delta;
 }
+
+const RowEvaluator *EvaluatorOf(const SourceDelta *delta) { return delta->evaluator; }
 
 namespace {
 
@@ -102,12 +71,13 @@ namespace {
 
 // Finds the used columns in a record.
 const char *MatchColumns(SourceDelta *delta, const BatchDecoder *decoder) {
-  for (int i = 0; i < delta->ncolumns; i++) {
+  const RowExpressions *const row = &delta->evaluator->expressions;
+  for (int i = 0; i < row->ncolumns; i++) {
     int position = 0;
-    while (position < decoder->ncols() && decoder->layout(position).attnum != delta->columns[i]) position++;
+    while (position < decoder->ncols() && decoder->layout(position).attnum != row->columns[i]) position++;
     if (position == decoder->ncols()) return "a change log record lacks a column";
-    if (delta->columns[i] > delta->descriptor->natts) return "a change log record has an unknown column";
-    if (decoder->layout(position).length != TupleDescAttr(delta->descriptor, delta->columns[i] - 1)->attlen)
+    if (row->columns[i] > row->descriptor->natts) return "a change log record has an unknown column";
+    if (decoder->layout(position).length != TupleDescAttr(row->descriptor, row->columns[i] - 1)->attlen)
       return "a change log record has a column of another type";
     delta->positions[i] = position;
   }
@@ -115,19 +85,20 @@ const char *MatchColumns(SourceDelta *delta, const BatchDecoder *decoder) {
 }
 
 void BuildImage(SourceDelta *delta) {
+  const RowExpressions *const row = &delta->evaluator->expressions;
   StringInfo const image = &delta->image;
   resetStringInfo(image);
-  const int bitmap_size = BITMAPLEN(delta->ncolumns);
+  const int bitmap_size = BITMAPLEN(row->ncolumns);
   enlargeStringInfo(image, bitmap_size);
   memset(image->data, 0, static_cast<Size>(bitmap_size));
   image->len = bitmap_size;
-  for (int i = 0; i < delta->ncolumns; i++) {
+  for (int i = 0; i < row->ncolumns; i++) {
     const ColumnView *const view = &delta->views[delta->positions[i]];
     if (view->isnull) {
       image->data[i / 8] |= static_cast<char>(1 << (i % 8));
       continue;
     }
-    if (TupleDescAttr(delta->descriptor, delta->columns[i] - 1)->attlen < 0)
+    if (TupleDescAttr(row->descriptor, row->columns[i] - 1)->attlen < 0)
       appendBinaryStringInfo(image, reinterpret_cast<const char *>(&view->size), sizeof(view->size));
     appendBinaryStringInfo(image, reinterpret_cast<const char *>(view->data), static_cast<int>(view->size));
   }
@@ -168,46 +139,6 @@ SourceRow *FindOrAdd(SourceDelta *delta, const char *image, uint32 size) {
   return row;
 }
 
-// A value as the server has it, in the current context. Lengths and bytes lie unaligned in the image.
-Datum MakeDatum(const char *data, int32 length, const FormData_pg_attribute *attribute) {
-  if (attribute->attbyval) {
-    Datum storage = 0;
-    memcpy(&storage, data, static_cast<Size>(attribute->attlen));
-    return fetch_att(&storage, true, attribute->attlen);
-  }
-  // A C string needs its NUL back, a varlena its header.
-  const Size header = attribute->attlen == -1 ? VARHDRSZ : 0;
-  const Size trailer = attribute->attlen == -2 ? 1 : 0;
-  char *const value = static_cast<char *>(palloc(header + length + trailer));
-  memcpy(value + header, data, static_cast<Size>(length));
-  if (header != 0) SET_VARSIZE(value, header + length);
-  if (trailer != 0) value[length] = '\0';
-  return PointerGetDatum(value);
-}
-
-// Puts a row into the slot, by-reference values in the per-tuple memory.
-void StoreRow(SourceDelta *delta, const SourceRow *row) {
-  TupleTableSlot *const slot = delta->slot;
-  const MemoryContext saved = MemoryContextSwitchTo(delta->econtext->ecxt_per_tuple_memory);
-  ExecClearTuple(slot);
-  const char *position = row->image + BITMAPLEN(delta->ncolumns);
-  for (int i = 0; i < delta->ncolumns; i++) {
-    const int column = delta->columns[i] - 1;
-    const FormData_pg_attribute *const attribute = TupleDescAttr(delta->descriptor, column);
-    slot->tts_isnull[column] = (row->image[i / 8] & (1 << (i % 8))) != 0;
-    if (slot->tts_isnull[column]) continue;
-    int32 length = attribute->attlen;
-    if (length < 0) {
-      memcpy(&length, position, sizeof(length));
-      position += sizeof(length);
-    }
-    slot->tts_values[column] = MakeDatum(position, length, attribute);
-    position += length;
-  }
-  ExecStoreVirtualTuple(slot);
-  MemoryContextSwitchTo(saved);
-}
-
 void MakeRoomForColumns(SourceDelta *delta, int ncolumns) {
   if (ncolumns <= delta->record_columns) return;
   const MemoryContext context = GetMemoryChunkContext(delta);
@@ -223,8 +154,9 @@ void MakeRoomForColumns(SourceDelta *delta, int ncolumns) {
 
 // The bytes of an image if all have the same and none has a NULL; otherwise, or if together they are too many, 0.
 Size FixedImageSize(const SourceDelta *delta, const BatchDecoder *decoder) {
-  Size size = BITMAPLEN(delta->ncolumns);
-  for (int i = 0; i < delta->ncolumns; i++) {
+  const int ncolumns = delta->evaluator->expressions.ncolumns;
+  Size size = BITMAPLEN(ncolumns);
+  for (int i = 0; i < ncolumns; i++) {
     const int length = decoder->layout(delta->positions[i]).length;
     if (length < 0 || decoder->HasNulls(delta->positions[i])) return 0;
     size += static_cast<Size>(length);
@@ -234,13 +166,14 @@ Size FixedImageSize(const SourceDelta *delta, const BatchDecoder *decoder) {
 
 // As BuildImage, for all rows of a record at once.
 void AddFixedRows(SourceDelta *delta, const BatchDecoder *decoder, Size size) {
+  const int ncolumns = delta->evaluator->expressions.ncolumns;
   StringInfo const image = &delta->image;
   const Size total = size * decoder->nrows();
   resetStringInfo(image);
   enlargeStringInfo(image, static_cast<int>(total));
   memset(image->data, 0, total);  // the bitmaps: no NULL
-  Size offset = BITMAPLEN(delta->ncolumns);
-  for (int i = 0; i < delta->ncolumns; i++) {
+  Size offset = BITMAPLEN(ncolumns);
+  for (int i = 0; i < ncolumns; i++) {
     decoder->FixedValues(delta->positions[i], reinterpret_cast<uint8 *>(image->data) + offset, size);
     offset += static_cast<Size>(decoder->layout(delta->positions[i]).length);
   }
@@ -251,6 +184,8 @@ void AddFixedRows(SourceDelta *delta, const BatchDecoder *decoder, Size size) {
 }
 
 void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument) {
+  RowEvaluator *const evaluator = delta->evaluator;
+  const NetRow net = {evaluator->outputs->tts_values, evaluator->outputs->tts_isnull, evaluator->econtext->ecxt_per_tuple_memory};
   for (const ArenaBlock *block = delta->rows.first; block != nullptr; block = block->next) {
     Size position = 0;
     while (position < block->used) {
@@ -258,9 +193,8 @@ void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argume
       position += RowSize(row->size);
       if (row->weight == 0 || (row->weight > 0) != gains) continue;
       CHECK_FOR_INTERRUPTS();
-      ResetExprContext(delta->econtext);
-      StoreRow(delta, row);
-      if (ExecQual(delta->quals, delta->econtext)) visit(delta->econtext, row->weight, argument);
+      ResetExprContext(evaluator->econtext);
+      if (EvaluateRow(evaluator, row->image)) visit(&net, row->weight, argument);
     }
   }
 }
@@ -292,8 +226,8 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
 void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
   VisitRows(delta, true, visit, argument);
   VisitRows(delta, false, visit, argument);
-  ResetExprContext(delta->econtext);
-  ExecClearTuple(delta->slot);
+  ResetExprContext(delta->evaluator->econtext);
+  ExecClearTuple(delta->evaluator->slot);
 }
 
 // Whoever visited has what there was: a later change of the same row starts from nothing.

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "capture/change_log.hpp"
+#include "delta/row_evaluator.hpp"
 #include "pg/includes.hpp"
 #include "pg/stream.hpp"
 
@@ -18,25 +19,29 @@ namespace pgstream {
 struct SourceDelta;
 
 // An empty delta for a plan of strategy Rows or Groups. Everything is allocated in the current context, for as long as
-// that lives. Runs in the owner's scope: constant calls in the quals are evaluated.
-SourceDelta *NewSourceDelta(const Stream *stream);
+// that lives. may_compile: native code may be made for it now. Runs in the owner's scope.
+SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile);
+
+const RowEvaluator *EvaluatorOf(const SourceDelta *delta);
 
 // Adds the rows of one record (kind 'c'). Returns nullptr, or why the record cannot be used.
 const char *AddRecord(SourceDelta *delta, const LogRecord *record);
 
-// weight is not zero. The source row is econtext->ecxt_scantuple, a virtual tuple of the source's own row type in which
-// the columns the plan does not use are NULL; it, and what is evaluated in ecxt_per_tuple_memory, lasts until the next.
-using NetRowVisitor = void (*)(ExprContext *econtext, int64 weight, void *argument);
+// What the plan's expressions make of a source row: for Rows its outputs, for Groups keys and inputs of the aggregates, for
+// Keyed keys. Lasts until the next, as does what a visitor allocates in `memory`.
+struct NetRow {
+  Datum *values;
+  bool *nulls;
+  MemoryContext memory;
+};
+
+// weight is not zero.
+using NetRowVisitor = void (*)(const NetRow *row, int64 weight, void *argument);
 
 // Visits the net changes since the last clear, gains first, then losses; as often as the caller likes.
 void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument);
 
 // Takes what was visited as seen: only later changes are visited from now on.
 void ClearSourceDelta(SourceDelta *delta);
-
-// Prepares expressions of a plan (Vars of varno 1) for evaluation, simplified as the planner would. In the owner's
-// scope.
-ExprState *CompileExpression(Expr *expression);
-ExprState *CompileQuals(List *quals);
 
 }  // namespace pgstream

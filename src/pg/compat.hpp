@@ -24,6 +24,8 @@ namespace pgstream::compat {
 
 // For data whose representation is the server's own business, such as stored aggregate states.
 inline constexpr uint8 kServerMajor = PG_VERSION_NUM / 10000;
+// For native code, which goes by the layout of nothing but may call any function.
+inline constexpr int kServerVersion = PG_VERSION_NUM;
 
 // 16: pg_class_ownercheck became object_ownercheck.
 inline bool OwnsRelation(Oid relid, Oid role) {

@@ -13,6 +13,15 @@ static const config_enum_entry kKeyedEvaluations[] = {{"auto", static_cast<int>(
                                                       {"never", static_cast<int>(KeyedEvaluation::Never), false},
                                                       {nullptr, 0, false}};
 
+static int jit = static_cast<int>(Jit::On);
+static int jit_optimization = 2;
+static bool jit_dump = false;
+
+static const config_enum_entry kJits[] = {{"off", static_cast<int>(Jit::Off), false},
+                                          {"on", static_cast<int>(Jit::On), false},
+                                          {"force", static_cast<int>(Jit::Force), false},
+                                          {nullptr, 0, false}};
+
 void RequirePreload() {
   if (library_is_preloaded) return;
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_stream is not preloaded"),
@@ -22,6 +31,10 @@ void RequirePreload() {
 
 KeyedEvaluation KeyedEvaluationSetting() { return static_cast<KeyedEvaluation>(keyed_evaluation); }
 
+Jit JitSetting() { return static_cast<Jit>(jit); }
+int JitOptimization() { return jit_optimization; }
+bool JitDump() { return jit_dump; }
+
 void InitSettings(bool preloaded) {
   library_is_preloaded = preloaded;
   DefineCustomEnumVariable("pgstream.keyed_evaluation",
@@ -29,6 +42,13 @@ void InitSettings(bool preloaded) {
                            "auto compares the costs; always and never do not.", &keyed_evaluation,
                            static_cast<int>(KeyedEvaluation::Auto), kKeyedEvaluations, PGC_USERSET, 0, nullptr, nullptr,
                            nullptr);
+  DefineCustomEnumVariable("pgstream.jit", "Whether changes are evaluated by native code.",
+                           "on uses what was compiled at definition or refresh; force compiles when reading, too.", &jit,
+                           static_cast<int>(Jit::On), kJits, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("pgstream.jit_optimization", "How much the compiler optimizes native code.", nullptr,
+                          &jit_optimization, 2, 0, 3, PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable("pgstream.jit_dump", "Writes the compiler's intermediate code beside the native code.", nullptr,
+                           &jit_dump, false, PGC_SUSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
 }
 
 void ReserveSettings() { MarkGUCPrefixReserved("pgstream"); }

@@ -11,6 +11,13 @@ void RequirePreload();
 enum class KeyedEvaluation { Auto, Always, Never };
 KeyedEvaluation KeyedEvaluationSetting();
 
+// pgstream.jit: whether rows are evaluated by native code. On: where it is stored; it is made when a stream table is defined
+// or refreshed. Force: it is made by readers, too.
+enum class Jit { Off, On, Force };
+Jit JitSetting();
+int JitOptimization();  // pgstream.jit_optimization: 0 to 3
+bool JitDump();         // pgstream.jit_dump
+
 void InitSettings(bool preloaded);
 // Refuses any other setting of our prefix. To be called when all of ours are defined: the server drops what it does not
 // know by then, settings of the configuration file among them.

@@ -1,0 +1,197 @@
+// Binding, loading and compiling rows; see native_row.hpp.
+//
+// The library that compiles is opened here, for itself (RTLD_LOCAL) and only by a backend that has to compile.
+#include "pg/native_row.hpp"
+
+#include <dlfcn.h>
+
+#include "pg/settings.hpp"
+
+extern "C" {
+#include "access/tupmacs.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+}
+
+namespace pgstream {
+
+// What the functions of the frame need. Calls are as the server's interpreter makes them: one FunctionCallInfo each.
+struct NativeRowState {
+  const RowExpressions *row;
+  FunctionCallInfo *calls;
+};
+
+Datum DatumOfImage(const char *data, int32 length, const FormData_pg_attribute *attribute) {
+  if (attribute->attbyval) {
+    Datum storage = 0;
+    memcpy(&storage, data, static_cast<Size>(attribute->attlen));
+    return fetch_att(&storage, true, attribute->attlen);
+  }
+  // A C string needs its NUL back, a varlena its header.
+  const Size header = attribute->attlen == -1 ? VARHDRSZ : 0;
+  const Size trailer = attribute->attlen == -2 ? 1 : 0;
+  char *const value = static_cast<char *>(palloc(header + length + trailer));
+  memcpy(value + header, data, static_cast<Size>(length));
+  if (header != 0) SET_VARSIZE(value, header + length);
+  if (trailer != 0) value[length] = '\0';
+  return PointerGetDatum(value);
+}
+
+namespace {
+
+// --- What compiled code calls. Server frames, with nothing of C++ between them and whoever called the code. ----------------
+
+void RaiseError(NativeFrame *, int32_t error) {
+  const ProgramErrorText &text = DescribeError(static_cast<ProgramError>(error));
+  const char *const code = text.sqlstate;
+  ereport(ERROR, (errcode(MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4])), errmsg("%s", _(text.message))));
+}
+
+int64_t CallFunction(NativeFrame *frame, int32_t function, const int64_t *arguments, const uint8_t *nulls, uint8_t *isnull) {
+  FunctionCallInfo const call = static_cast<NativeRowState *>(frame->state)->calls[function];
+  for (int i = 0; i < call->nargs; i++) {
+    call->args[i].value = static_cast<Datum>(arguments[i]);
+    call->args[i].isnull = nulls[i] != 0;
+  }
+  call->isnull = false;
+  Datum result;
+  if (likely(pgstat_track_functions <= call->flinfo->fn_stats)) {
+    result = FunctionCallInvoke(call);
+  } else {
+    PgStat_FunctionCallUsage usage;
+    pgstat_init_function_usage(call, &usage);
+    result = FunctionCallInvoke(call);
+    pgstat_end_function_usage(&usage, true);
+  }
+  *isnull = call->isnull;
+  return static_cast<int64_t>(result);
+}
+
+int64_t MakeReference(NativeFrame *frame, int32_t column, const uint8_t *data, int32_t size) {
+  const RowExpressions *const row = static_cast<NativeRowState *>(frame->state)->row;
+  return static_cast<int64_t>(
+      DatumOfImage(reinterpret_cast<const char *>(data), size, TupleDescAttr(row->descriptor, row->columns[column] - 1)));
+}
+
+constexpr NativeFunctions kFunctions = {RaiseError, CallFunction, MakeReference};
+
+// --- Compiling -------------------------------------------------------------------------------------------------------
+
+void GiveUp(const char *reason) {
+  ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("LLVM failed to compile a stream table"), errdetail_internal("%s", reason)));
+}
+
+// The library's interface, from the first call on; nullptr, and *why (static), when it is not to be had.
+const JitInterface *OpenJit(const char **why) {
+  static const JitInterface *interface = nullptr;
+  static const char *reason = nullptr;
+  if (interface == nullptr && reason == nullptr) {
+    char path[MAXPGPATH];
+    snprintf(path, sizeof(path), "%s/pg_stream_jit%s", pkglib_path, DLSUFFIX);
+    void *const library = PGSTREAM_LLVM_VERSION[0] != '\0' ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
+    const auto function = library != nullptr ? reinterpret_cast<JitInterfaceFunction>(dlsym(library, kJitInterfaceSymbol)) : nullptr;
+    if (PGSTREAM_LLVM_VERSION[0] == '\0') {
+      reason = "the library was built without LLVM";
+    } else if (function == nullptr) {
+      reason = "the library pg_stream_jit cannot be loaded";
+      ereport(LOG, (errmsg("could not load library \"%s\": %s", path, dlerror())));
+    } else if (function()->generation != kCodeGeneration || strcmp(function()->llvm_version, PGSTREAM_LLVM_VERSION) != 0) {
+      reason = "the library pg_stream_jit is of another build";
+    } else {
+      interface = function();
+    }
+  }
+  *why = reason;
+  return interface;
+}
+
+double MillisecondsSince(instr_time start) {
+  instr_time now;
+  INSTR_TIME_SET_CURRENT(now);
+  INSTR_TIME_SUBTRACT(now, start);
+  return INSTR_TIME_GET_MILLISEC(now);
+}
+
+// Compiles a program and stores its code. nullptr, or why not.
+const char *CompileAndStore(Oid relid, const uint8 *program, Size size, const CodeKey *key) {
+  const char *why = WhyNotStorable();
+  if (why != nullptr) return why;
+  instr_time start;
+  INSTR_TIME_SET_CURRENT(start);
+  const JitInterface *const jit = OpenJit(&why);
+  if (jit == nullptr) return why;
+  const CompileRequest request = {program, size, JitOptimization(), JitDump(), GiveUp};
+  CompileResult result;
+  jit->compile(&request, &result);
+  if (result.failure[0] != '\0') {
+    why = pstrdup(result.failure);
+  } else {
+    why = StoreCode(relid, key, &result.code, MillisecondsSince(start));
+    if (result.ir != nullptr) StoreText(relid, "ll", result.ir);
+    SweepCode();
+  }
+  jit->release(result.code.bytes);
+  jit->release(result.ir);
+  return why;
+}
+
+// --- Binding ---------------------------------------------------------------------------------------------------------
+
+void ReleaseCode(void *code) { DropCode(static_cast<LoadedCode *>(code)); }
+
+FunctionCallInfo PrepareCall(const BoundFunction *bound, const CalledFunction *called) {
+  auto *const info = static_cast<FmgrInfo *>(palloc0(sizeof(FmgrInfo)));
+  auto *const call = static_cast<FunctionCallInfo>(palloc0(SizeForFunctionCallInfo(called->narguments)));
+  fmgr_info(bound->function, info);
+  fmgr_info_set_expr(const_cast<Node *>(bound->call), info);
+  InitFunctionCallInfoData(*call, info, static_cast<short>(called->narguments), bound->collation, nullptr, nullptr);
+  return call;
+}
+
+CompiledRow *Bind(const RowExpressions *row, const RowProgram *program, LoadedCode *code) {
+  auto *const compiled = static_cast<CompiledRow *>(palloc0(sizeof(CompiledRow)));
+  auto *const state = static_cast<NativeRowState *>(palloc0(sizeof(NativeRowState)));
+  auto *const callback = static_cast<MemoryContextCallback *>(palloc0(sizeof(MemoryContextCallback)));
+  callback->func = ReleaseCode;
+  callback->arg = code;
+  MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+  auto *const copy = static_cast<RowExpressions *>(palloc(sizeof(RowExpressions)));
+  *copy = *row;
+  state->row = copy;
+  state->calls = static_cast<FunctionCallInfo *>(palloc(sizeof(FunctionCallInfo) * (program->program.nfunctions + 1)));
+  for (uint32 i = 0; i < program->program.nfunctions; i++)
+    state->calls[i] = PrepareCall(&program->functions[i], &program->program.functions[i]);
+  compiled->frame = {&kFunctions, reinterpret_cast<const int64_t *>(program->constants), state};
+  compiled->image_row = code->image_row;
+  compiled->row = code->row;
+  compiled->state = state;
+  compiled->code = code;
+  return compiled;
+}
+
+}  // namespace
+
+CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compile, const char **why) {
+  const Jit setting = JitSetting();
+  if (setting == Jit::Off) {
+    *why = "pgstream.jit is off";
+    return nullptr;
+  }
+  const RowProgram *const program = TranslateRow(row, why);
+  if (program == nullptr) return nullptr;
+  const Size size = ProgramSize(program->program);
+  auto *const bytes = static_cast<uint8 *>(palloc(size));
+  WriteProgram(program->program, bytes);
+  CodeKey key;
+  *why = "its digest cannot be computed";
+  if (!MakeCodeKey(bytes, size, JitOptimization(), &key)) return nullptr;
+  LoadedCode *code = HoldCode(relid, &key, why);
+  if (code == nullptr && (may_compile || setting == Jit::Force)) {
+    *why = CompileAndStore(relid, bytes, size, &key);
+    if (*why == nullptr) code = HoldCode(relid, &key, why);
+  }
+  pfree(bytes);
+  return code == nullptr ? nullptr : Bind(row, program, code);
+}
+
+}  // namespace pgstream

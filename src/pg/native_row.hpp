@@ -1,0 +1,38 @@
+// Rows evaluated by native code: the code of a row program with what it calls, and how it comes to be.
+//
+// Promises: NewNativeRow never fails for want of code: it says why, and who asked interprets. A reader only ever loads code that is
+// stored; compiling is for who defines or refreshes (and for everybody under pgstream.jit = force). Refuses: to evaluate
+// where the expressions were not prepared for the server's own evaluation too, which checks permissions.
+#pragma once
+
+#include "core/native_code.hpp"
+#include "pg/code_store.hpp"
+#include "pg/row_program.hpp"
+
+namespace pgstream {
+
+struct NativeRowState;
+
+// For evaluation. Frees what it holds with the memory context it was made in.
+struct CompiledRow {
+  NativeFrame frame;
+  NativeImageRow image_row;
+  NativeRow row;
+  NativeRowState *state;
+  const LoadedCode *code;
+};
+
+// The code for rows of a stream table, in the current context; nullptr and *why (in the current context) when there is none.
+// may_compile: this is the time to make it.
+CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compile, const char **why);
+
+// Evaluates the row of an image (core/native_code.hpp); false when it was rejected. What is allocated is in the current context.
+inline bool EvaluateImage(CompiledRow *compiled, const char *image, Datum *values, bool *nulls) {
+  return compiled->image_row(&compiled->frame, reinterpret_cast<const uint8 *>(image), reinterpret_cast<int64_t *>(values),
+                             reinterpret_cast<uint8 *>(nulls)) != 0;
+}
+
+// A value of an attribute from its bytes in a row image (unaligned; length is its own where the type's varies), in the current context.
+Datum DatumOfImage(const char *data, int32 length, const FormData_pg_attribute *attribute);
+
+}  // namespace pgstream
