@@ -1,0 +1,147 @@
+# Stored native code: who may read it, what becomes of it when it is damaged, missing, of another key, not storable or without its
+# stream table, that readers never need it, and that the server's own JIT and ours live in one session.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use StreamOracle;
+use Test::More;
+
+my $node = stream_cluster('native', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on');
+my %query = (
+	lines => 'SELECT id, a + b AS sum, t || t AS tt FROM src WHERE a % 2 = 1',
+	sums => 'SELECT a % 3 AS k, sum(b + 1), count(*) FROM src GROUP BY 1');
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE src (id bigserial PRIMARY KEY, a int, b bigint, t text);
+INSERT INTO src (a, b, t) SELECT i, i * 2, i::text FROM generate_series(1, 100) i;
+SQL
+$node->safe_psql('postgres', "CREATE TABLE $_ USING pgstream AS $query{$_}") foreach sort keys %query;
+my $directory = $node->data_dir . '/pg_stream_jit';
+
+sub files { my ($name) = @_; my $oid = $name =~ /\D/ ? $node->safe_psql('postgres', "SELECT '$name'::regclass::oid") : $name; return glob("$directory/*/$oid.*") }
+sub evaluation { my ($on, $name) = @_; return $on->safe_psql('postgres', "SELECT value FROM pgstream.explain_st('$name') WHERE property = 'expressions'") }
+sub change { $node->safe_psql('postgres', "INSERT INTO src (a, b, t) SELECT i, i, 'new' FROM generate_series(1, 10) i; DELETE FROM src WHERE id % 10 = 3") }
+
+# --- Where it lies ------------------------------------------------------------------------------------------------------
+for my $name (sort keys %query)
+{
+	my @files = files($name);
+	is(scalar @files, 1, "$name has one file");
+	is((stat $files[0])[2] & 07777, 0600, 'which its owner alone may read and write');
+	is(evaluation($node, $name), 'compiled', "$name is compiled");
+}
+is((stat $directory)[2] & 07777, 0700, 'in a directory of the same kind');
+change();
+is_exact($node, $_, $query{$_}, 'compiled') foreach sort keys %query;
+my $mapped = $node->safe_psql('postgres', "SELECT count(*) FROM sums; CREATE TEMP TABLE maps (line text); COPY maps FROM '/proc/self/maps'; SELECT count(*) FROM maps WHERE line ~ 'libLLVM|pg_stream_jit'");
+like($mapped, qr/\n0$/, 'who reads by native code has not loaded LLVM');
+
+# --- Damage -------------------------------------------------------------------------------------------------------------
+sub damaged
+{
+	my ($what, $damage) = @_;
+	my ($file) = files('lines');
+	$damage->($file);
+	change();
+	like(evaluation($node, 'lines'), qr/^interpreted: (its native code is damaged|no native code is stored|its native code cannot be read)$/, "$what: interpreted");
+	is_exact($node, 'lines', $query{lines}, $what);
+	change();
+	$node->safe_psql('postgres', "SELECT pgstream.refresh_stream_table('lines')");
+	is(evaluation($node, 'lines'), 'compiled', "$what: a refresh makes it anew");
+	change();
+	is_exact($node, 'lines', $query{lines}, "after $what");
+	return;
+}
+sub flip { my ($file, $at) = @_; my $bytes = slurp_file($file); substr($bytes, $at, 1) ^= chr(0x10); open(my $f, '>', $file) or die; binmode $f; print $f $bytes; close $f; return }
+damaged('a missing file', sub { unlink $_[0] });
+damaged('a truncated file', sub { truncate($_[0], -s $_[0] > 500 ? 500 : 10) });
+damaged('an empty file', sub { truncate($_[0], 0) });
+for my $where (0, 10, 45, 75, 90, 110, 300, -1)
+{
+	damaged("a flipped byte at $where", sub { flip($_[0], $where < 0 ? (-s $_[0]) + $where : $where) });
+}
+damaged('bytes behind', sub { open(my $f, '>>', $_[0]) or die; print $f 'x'; close $f });
+damaged('a file that others may write', sub { chmod 0666, $_[0] });
+damaged('a link', sub { rename $_[0], "$_[0].moved"; symlink "$_[0].moved", $_[0] });
+my ($other) = files('sums');
+damaged("another's code", sub { my $bytes = slurp_file($other); open(my $f, '>', $_[0]) or die; binmode $f; print $f $bytes; close $f });
+
+# --- Not storable -------------------------------------------------------------------------------------------------------
+my ($database) = glob("$directory/*");
+chmod 0500, $database;
+$node->safe_psql('postgres', 'CREATE TABLE refused USING pgstream AS SELECT id * 3 AS x FROM src');
+change();
+is(evaluation($node, 'refused'), 'interpreted: no native code is stored', 'a directory that cannot be written: interpreted');
+is_exact($node, 'refused', 'SELECT id * 3 AS x FROM src', 'not storable');
+$node->safe_psql('postgres', "SELECT pgstream.refresh_stream_table('refused')");
+is_exact($node, 'refused', 'SELECT id * 3 AS x FROM src', 'not storable, refreshed');
+chmod 0700, $database;
+change();
+$node->safe_psql('postgres', "SELECT pgstream.refresh_stream_table('refused')");
+is(evaluation($node, 'refused'), 'compiled', 'and compiled when it can be written again');
+
+# --- Levels and keys ----------------------------------------------------------------------------------------------------
+is($node->safe_psql('postgres', "SET pgstream.jit_optimization = 1; SELECT value FROM pgstream.explain_st('lines') WHERE property = 'expressions'"),
+	'interpreted: no native code is stored', 'code of another level is another code');
+$node->safe_psql('postgres', "SET pgstream.jit_dump = on; SET pgstream.jit = force; SET pgstream.jit_optimization = 1; SELECT count(*) FROM lines");
+change();
+$node->safe_psql('postgres', "SET pgstream.jit_dump = on; SET pgstream.jit = force; SET pgstream.jit_optimization = 1; SELECT count(*) FROM lines");
+is(scalar(grep { /\.ll$/ } files('lines')), 1, 'the intermediate code is dumped on demand');
+like(slurp_file((grep { /\.ll$/ } files('lines'))[0]), qr/define .*pgstream_image_row/, 'and is that');
+
+# --- The server's JIT and ours ----------------------------------------------------------------------------------------------
+my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
+my $servers = 'SET jit = on; SET jit_above_cost = 0; SET jit_inline_above_cost = 0; SET jit_optimize_above_cost = 0; '
+  . 'SELECT sum(a + b * 2) > 0 FROM src WHERE a % 3 <> 1;';
+my $ours = "SET pgstream.jit = force; INSERT INTO src (a, b, t) VALUES (1, 1, 'x'); DROP TABLE IF EXISTS both_jits; "
+  . 'CREATE TABLE both_jits USING pgstream AS SELECT a * 5 - b AS x FROM src; INSERT INTO src (a, b, t) VALUES (1, 3, 1); SELECT count(*) > 0 FROM both_jits;';
+my $available = $node->safe_psql('postgres', 'SELECT pg_jit_available()');
+for ([ 'the server\'s first', $servers, $ours ], [ 'ours first', $ours, $servers ], [ 'in turn', "$ours$servers", "$ours$servers" ])
+{
+	my ($order, @statements) = @$_;
+	my ($rc, $out, $err) = $node->psql('postgres', join(' ', 'SET client_min_messages = warning;', @statements), on_error_stop => 1);
+	is("$rc $err", '0 ', "$order: both run (server's JIT available: $available)");
+	is_exact($node, 'both_jits', 'SELECT a * 5 - b AS x FROM src', $order);
+}
+is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, 'the server went on');
+unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC/, 'and no backend crashed');
+
+# --- A standby ----------------------------------------------------------------------------------------------------------
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('native_standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+# Copying a backup here keeps no modes; pg_basebackup does.
+chmod 0600, glob($standby->data_dir . '/pg_stream_jit/*/*');
+$standby->start;
+change();
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is(evaluation($standby, 'sums'), 'compiled', 'a standby has what its base backup had');
+is_exact($standby, $_, $query{$_}, 'standby, compiled') foreach sort keys %query;
+unlink glob($standby->data_dir . '/pg_stream_jit/*/*');
+is(evaluation($standby, 'sums'), 'interpreted: no native code is stored', 'and interprets without it');
+is_exact($standby, $_, $query{$_}, 'standby, interpreted') foreach sort keys %query;
+is($standby->safe_psql('postgres', "SET pgstream.jit = force; SELECT count(*) FROM sums; SELECT value FROM pgstream.explain_st('sums') WHERE property = 'expressions'") =~ /compiled$/, 1,
+	'or compiles for itself when forced');
+$standby->stop;
+
+# --- Gone ---------------------------------------------------------------------------------------------------------------
+my $oid = $node->safe_psql('postgres', "SELECT 'sums'::regclass::oid");
+$node->safe_psql('postgres', 'DROP TABLE sums');
+my @left = files($oid);
+is(scalar @left, 0, 'a dropped stream table has no file');
+$node->safe_psql('postgres', 'CREATE DATABASE gone');
+$node->safe_psql('gone', 'CREATE EXTENSION pg_stream; CREATE TABLE s (i int); CREATE TABLE st USING pgstream AS SELECT i + 1 AS x FROM s');
+my $gone = $node->safe_psql('gone', "SELECT oid FROM pg_database WHERE datname = 'gone'");
+is(scalar(my @in_gone = glob("$directory/$gone/*")), 1, 'another database has files of its own');
+$node->safe_psql('postgres', 'DROP DATABASE gone');
+my $orphan = "$database/999999999.x";
+open(my $f, '>', $orphan) or die; close $f;
+utime(time - 7200, time - 7200, glob("$directory/$gone/*"), $orphan);
+$node->safe_psql('postgres', 'CREATE TABLE sweeper USING pgstream AS SELECT id - 1 AS x FROM src');
+is((-e "$directory/$gone") // 0, 0, 'those of a database that is gone go with the next compilation');
+is((-e $orphan) // 0, 0, 'as do those of a stream table that is gone');
+$node->stop;
+done_testing();
