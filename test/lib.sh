@@ -59,9 +59,14 @@ ensure_packages() {
 
 apt_install() { apt-get install -q -y --no-install-recommends "$@" </dev/null; }
 
+# For native code: Debian 12's server development files bring an LLVM that is too old (14), later ones bring one that will do.
+llvm_packages() {
+  [ "$(sed -nE 's/^VERSION_CODENAME=//p' /etc/os-release)" != bookworm ] || echo llvm-19-dev
+}
+
 # What building and testing against server version $1 needs.
 server_packages() {
-  echo "gcc g++ make perl libipc-run-perl python3-psycopg2 libfmt-dev libc6-dev" \
+  echo "gcc g++ make perl libipc-run-perl python3-psycopg2 libfmt-dev libc6-dev" "$(llvm_packages)" \
        "postgresql-$1 postgresql-server-dev-$1 postgresql-$1-pgtap $(neighbour_packages "$1")"
 }
 # Extensions that are tested beside ours, and by which library or control file test/t/060_neighbours.pl knows them. Debian 12
@@ -74,7 +79,7 @@ neighbours() {
   echo "pg_stat_statements auto_explain pg_cron plperl"
   [ "$1" -lt 17 ] || echo "vector"
 }
-unit_packages="cmake g++ make libgtest-dev"
+unit_packages="cmake g++ make libgtest-dev $(llvm_packages)"
 
 # --- a private installation and a scratch server --------------------------------------------------------------------
 

@@ -180,6 +180,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   }
   delta->memory_limit = DeltaMemoryLimit(for_fold);
   delta->source = NewSourceDelta(stream, for_fold);
+  NoteEvaluation(delta->source, &overlay->statistics);
   delta->reader = NewGroupRowReader(plan, delta->keeps_state);
   delta->groups = AllocSetContextCreate(context, "pg_stream group states", ALLOCSET_DEFAULT_SIZES);
   delta->table = NewGroupTable(plan, delta->groups);

@@ -66,6 +66,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   delta->context = context;
   delta->keys = AllocSetContextCreate(context, "pg_stream changed keys", ALLOCSET_DEFAULT_SIZES);
   delta->source = NewSourceDelta(stream, for_fold);
+  NoteEvaluation(delta->source, &overlay->statistics);
   delta->reader = NewGroupRowReader(plan, false);
   delta->table = NewGroupTable(plan, delta->keys);
   delta->extended = ExtendedDescriptor(rel);

@@ -24,6 +24,8 @@ struct OverlayStatistics {
   double whole_cost;      // ... and of the whole query
   bool from_cache;        // this acquisition found it ready
   bool extended;          // ... or extended an earlier one
+  bool evaluates;         // rows were evaluated: by native code where why_interpreted is a null pointer
+  const char *why_interpreted;
 };
 
 struct Overlay {

@@ -109,6 +109,17 @@ void FillSlot(RowEvaluator *evaluator, const char *image) {
   MemoryContextSwitchTo(saved);
 }
 
+void Choose(RowEvaluator *evaluator) {
+  evaluator->compiled = nullptr;
+  MemoryContextReset(evaluator->code_context);
+  const MemoryContext saved = MemoryContextSwitchTo(evaluator->code_context);
+  evaluator->setting = JitSetting();
+  evaluator->optimization = JitOptimization();
+  evaluator->compiled =
+      NewCompiledRow(evaluator->relid, &evaluator->expressions, evaluator->may_compile, &evaluator->why_interpreted);
+  MemoryContextSwitchTo(saved);
+}
+
 }  // namespace
 
 RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile) {
@@ -123,8 +134,15 @@ RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile) {
   evaluator->outputs = MakeSingleTupleTableSlot(DescriptorOf(row->targets), &TTSOpsVirtual);
   evaluator->projection =
       ExecBuildProjectionInfo(const_cast<List *>(row->targets), evaluator->econtext, evaluator->outputs, nullptr, nullptr);
-  evaluator->compiled = NewCompiledRow(stream->relid, row, may_compile, &evaluator->why_interpreted);
+  evaluator->code_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream native code", ALLOCSET_SMALL_SIZES);
+  evaluator->relid = stream->relid;
+  evaluator->may_compile = may_compile;
+  Choose(evaluator);
   return evaluator;
+}
+
+void FollowJitSettings(RowEvaluator *evaluator) {
+  if (evaluator->setting != JitSetting() || evaluator->optimization != JitOptimization()) Choose(evaluator);
 }
 
 bool EvaluateRow(RowEvaluator *evaluator, const char *image) {

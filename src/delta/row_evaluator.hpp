@@ -7,6 +7,7 @@
 #pragma once
 
 #include "pg/native_row.hpp"
+#include "pg/settings.hpp"
 #include "pg/stream.hpp"
 
 namespace pgstream {
@@ -21,11 +22,22 @@ struct RowEvaluator {
   TupleTableSlot *slot;        // the source row, for the server's evaluation
   CompiledRow *compiled;       // nullptr: the server evaluates
   const char *why_interpreted;
+
+  // Of the choice between them.
+  MemoryContext code_context;
+  Oid relid;
+  bool may_compile;
+  Jit setting;
+  int optimization;
 };
 
 // An evaluator of the plan's source rows, in the current context. may_compile as in NewCompiledRow. In the owner's scope:
 // constant calls are evaluated.
 RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile);
+
+// Chooses again where the settings of native code are other ones than at the last choice: an evaluator lives as long as the
+// overlay it works for.
+void FollowJitSettings(RowEvaluator *evaluator);
 
 // Evaluates a row image (core/native_code.hpp). True when it passes the filter: evaluator->outputs' values are set then,
 // until the econtext is reset.

@@ -82,6 +82,7 @@ Delta *BeginRows(Overlay *overlay, Relation rel, const Stream *stream, bool for_
   delta->rows.context = delta->rows_context;
   delta->memory_limit = DeltaMemoryLimit(for_fold);
   delta->source = NewSourceDelta(stream, for_fold);
+  NoteEvaluation(delta->source, &overlay->statistics);
   delta->extended = ExtendedDescriptor(rel);
   delta->ncolumns = list_length(plan->outputs);
   if (delta->ncolumns != RelationGetNumberOfAttributes(rel))

@@ -37,6 +37,7 @@ Size RowSize(uint32 image_size) {
 struct SourceDelta {
   MemoryContext context;  // of rows and buckets; reset when cleared
   RowEvaluator *evaluator;
+  OverlayStatistics *statistics;  // nullptr: nobody asks
   SourceRow **buckets;
   uint32 nbuckets;  // a power of two
   int64 nrows;
@@ -59,7 +60,7 @@ SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile) {
   return delta;
 }
 
-const RowEvaluator *EvaluatorOf(const SourceDelta *delta) { return delta->evaluator; }
+void NoteEvaluation(SourceDelta *delta, OverlayStatistics *statistics) { delta->statistics = statistics; }
 
 namespace {
 
@@ -224,6 +225,12 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
 }
 
 void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
+  RowEvaluator *const evaluator = delta->evaluator;
+  FollowJitSettings(evaluator);
+  if (delta->statistics != nullptr) {
+    delta->statistics->evaluates = true;
+    delta->statistics->why_interpreted = evaluator->compiled != nullptr ? nullptr : evaluator->why_interpreted;
+  }
   VisitRows(delta, true, visit, argument);
   VisitRows(delta, false, visit, argument);
   ResetExprContext(delta->evaluator->econtext);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "capture/change_log.hpp"
+#include "delta/overlay.hpp"
 #include "delta/row_evaluator.hpp"
 #include "pg/includes.hpp"
 #include "pg/stream.hpp"
@@ -22,7 +23,8 @@ struct SourceDelta;
 // that lives. may_compile: native code may be made for it now. Runs in the owner's scope.
 SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile);
 
-const RowEvaluator *EvaluatorOf(const SourceDelta *delta);
+// Has every visit note in an overlay's statistics how its rows are evaluated.
+void NoteEvaluation(SourceDelta *delta, OverlayStatistics *statistics);
 
 // Adds the rows of one record (kind 'c'). Returns nullptr, or why the record cannot be used.
 const char *AddRecord(SourceDelta *delta, const LogRecord *record);

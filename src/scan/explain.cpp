@@ -29,6 +29,10 @@ void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, Expl
   ExplainPropertyInteger("Rows Added", nullptr, statistics->added, es);
   if (statistics->keys_evaluated > 0 && !masks_all)
     ExplainPropertyInteger("Keys Evaluated", nullptr, statistics->keys_evaluated, es);
+  if (statistics->evaluates && !masks_all && (es->timing || es->verbose)) {
+    ExplainPropertyText("Expressions", statistics->why_interpreted == nullptr ? "compiled" : "interpreted", es);
+    if (statistics->why_interpreted != nullptr) ExplainPropertyText("Interpreted Because", statistics->why_interpreted, es);
+  }
   if (statistics->keyed_cost > 0 && es->costs) {
     ExplainPropertyFloat("Keyed Cost", nullptr, statistics->keyed_cost, 2, es);
     ExplainPropertyFloat("Recompute Cost", nullptr, statistics->whole_cost, 2, es);

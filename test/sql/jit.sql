@@ -20,6 +20,16 @@ CREATE FUNCTION evaluation(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT value FROM pgstream.explain_st(name) WHERE property = 'expressions' $$;
 SELECT name, evaluation(name) FROM unnest(ARRAY['filtered', 'grouped', 'ranked', 'whole']) name;
 SELECT value ~ '^\d+ bytes, compiled in [0-9.]+ ms, loaded in [0-9.]+ ms$' AS described FROM pgstream.explain_st('filtered') WHERE property = 'native code';
+-- EXPLAIN says the same of the read itself.
+CREATE FUNCTION explained(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, COSTS off, TIMING off, SUMMARY off) ' || query LOOP
+    IF line ~ 'Expressions|Interpreted' THEN RETURN NEXT trim(line); END IF;
+  END LOOP;
+END $$;
+CREATE FUNCTION all_explained() RETURNS TABLE (name text, evaluated text) LANGUAGE sql AS
+  $$ SELECT name, string_agg(line, '; ') FROM unnest(ARRAY['filtered', 'grouped', 'ranked']) name, LATERAL explained('SELECT * FROM ' || name) line GROUP BY 1 ORDER BY 1 $$;
 -- Changes of every kind, NULLs and infinities among them.
 INSERT INTO src VALUES (301, 1, 7, NULL, 'Infinity', 1, 2, 'new', 'infinity', 'infinity', NULL), (302, NULL, 8, 1, 'NaN', 'NaN', 'NaN', NULL, NULL, NULL, NULL),
                        (303, 3, 9, -5, -0.0, 1e30, 3, '', '-infinity', '-infinity', false), (304, 5, NULL, 2, 3, 4, NULL, 'x', '2000-01-01', NULL, true);
@@ -28,15 +38,18 @@ DELETE FROM src WHERE id % 17 = 0;
 SET pgstream.jit = off;
 SELECT evaluation('filtered');
 SELECT streams, exact, answered, wrong FROM verify_streams('jit_test');
+SELECT * FROM all_explained();
 SET pgstream.jit = force;
 SET pgstream.jit_optimization = 0;
 UPDATE src SET a = a + 1 WHERE id = 50;
 SELECT streams, exact, answered, wrong FROM verify_streams('jit_test');
 SELECT evaluation('filtered') AS o0;
+SELECT * FROM all_explained();
 SET pgstream.jit_optimization = 2;
 UPDATE src SET a = a + 1 WHERE id = 51;
 SELECT streams, exact, answered, wrong FROM verify_streams('jit_test');
 SELECT evaluation('filtered') AS o2;
+SELECT * FROM all_explained();
 SELECT refresh_streams('jit_test') >= 0 AS refreshed;
 SELECT streams, exact, answered, wrong FROM verify_streams('jit_test');
 BEGIN;
