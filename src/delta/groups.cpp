@@ -101,7 +101,7 @@ void TakeChange(const NetRow *row, int64 weight, void *argument) {
   }
   // An overlay that is extended may find the group empty, its keys as they looked on a row that went (1.0, now 1.00).
   if (!created && weight > 0 && group->net == 0 && group->rows == 0 && !delta->keys_are_images) {
-    ReplaceKeys(delta->table, group, row->tts_values);
+    ReplaceKeys(delta->table, group, row->values);
   }
   group->net += weight;
   group->retracted |= weight < 0;
