@@ -137,7 +137,8 @@ const JitInterface kInterface = {kCodeGeneration, LLVM_VERSION_STRING, CompileGu
 }  // namespace
 }  // namespace pgstream
 
-extern "C" const pgstream::JitInterface *pgstream_jit_interface();
+// Servers from 16 on have modules compiled with everything hidden.
+extern "C" __attribute__((visibility("default"))) const pgstream::JitInterface *pgstream_jit_interface();
 
 const pgstream::JitInterface *pgstream_jit_interface() {
   return &pgstream::kInterface;
