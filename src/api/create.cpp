@@ -5,7 +5,6 @@
 #include "api/key_index_upkeep.hpp"
 #include "api/options.hpp"
 #include "api/query_checks.hpp"
-#include "delta/row_evaluator.hpp"
 #include "pg/boundary.hpp"
 #include "pg/definition.hpp"
 #include "pg/query_settings.hpp"
@@ -64,7 +63,6 @@ int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, 
   table_close(rel, NoLock);
   CommandCounterIncrement();
   RecordEmptiness(relid);
-  CompileStream(LookupStream(relid));
   return rows;
 }
 

@@ -6,6 +6,7 @@
 #include "delta/evaluate.hpp"
 #include "delta/hidden_state.hpp"
 #include "delta/row_bag.hpp"
+#include "delta/row_evaluator.hpp"
 #include "delta/strategy.hpp"
 #include "pg/progress.hpp"
 #include "pg/raw_scan.hpp"
@@ -122,6 +123,8 @@ void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWrit
   LeaveOwnerScope(&scope);
   MemoryContextSwitchTo(saved);
   MemoryContextDelete(work);
+  // A definition is new, or its code may be: the next changes are evaluated by it.
+  CompileStream(stream);
 }
 
 }  // namespace pgstream

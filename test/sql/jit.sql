@@ -103,6 +103,13 @@ SELECT * FROM uncompiled;
 SELECT evaluation('uncompiled');
 SELECT FROM pgstream.refresh_stream_table('uncompiled');
 SELECT evaluation('uncompiled');
+-- So does a new definition, and the first refresh of a table created without data.
+SELECT FROM pgstream.alter_stream_table('uncompiled', query => 'SELECT i * 4712 AS x FROM jit_test.late');
+SELECT evaluation('uncompiled');
+CREATE TABLE empty USING pgstream AS SELECT i - 4713 AS x FROM late WITH NO DATA;
+SELECT evaluation('empty');
+SELECT FROM pgstream.refresh_stream_table('empty');
+SELECT evaluation('empty');
 -- A function that is replaced is the new one at once; its strictness is part of the code.
 CREATE FUNCTION f(i int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT i + 1';
 CREATE FUNCTION g(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT AS 'BEGIN RETURN i * 2; END';
