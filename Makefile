@@ -16,8 +16,9 @@
 
 PG_CONFIG ?= pg_config
 WERROR ?=
-# Of LLVM 15 or newer, the newest there is; empty: without native code.
-JIT_LLVM_CONFIG ?= $(shell for v in 15 16 17 18 19 20 21 22; do command -v llvm-config-$$v || ls /usr/lib/llvm-$$v/bin/llvm-config; done 2>/dev/null | tail -n 1)
+# Of LLVM 15 or newer, the newest there is with its headers; empty: without native code.
+JIT_LLVM_CONFIG ?= $(shell for c in $(foreach v,22 21 20 19 18 17 16 15,llvm-config-$(v) /usr/lib/llvm-$(v)/bin/llvm-config) llvm-config; do \
+    v=$$($$c --version 2>/dev/null) && [ "$${v%%.*}" -ge 15 ] && [ -e "$$($$c --includedir)/llvm-c/Core.h" ] && { command -v $$c; break; }; done)
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
 .DEFAULT_GOAL := all

@@ -19,6 +19,8 @@ OBJS := $(patsubst $(VPATH)/%.cpp,%.o,$(sources))
 jit_objs := $(patsubst $(VPATH)/%.cpp,%.o,$(jit_sources))
 jit_library := $(if $(jit_sources),pg_stream_jit.so)
 llvm_version := $(if $(JIT_LLVM_CONFIG),$(shell $(JIT_LLVM_CONFIG) --version))
+# What was compiled for another LLVM, or for none, is compiled again.
+$(shell [ "$$(cat llvm_version 2>/dev/null)" = '$(llvm_version) ' ] || echo '$(llvm_version) ' > llvm_version)
 
 # libstdc++ is named here because PGXS links with the C compiler. The version script keeps everything local but the
 # entry points: a backend may load other C++ libraries (the server's own LLVM among them), and must not mix symbols.
@@ -62,9 +64,17 @@ $(OBJS): %.o: $(VPATH)/%.cpp $(VPATH)/pg_stream.mk
 	@$(MKDIR_P) $(dir $@)
 	$(compile_cxx) -c -o $@ $<
 
+src/pg/native_row.o src/pg/code_key.o $(jit_objs): llvm_version
+
 pg_stream$(DLSUFFIX): $(VPATH)/src/pg_stream.map $(VPATH)/pg_stream.mk
 
-ifneq (,$(jit_library))
+ifeq (,$(jit_library))
+all: without-jit
+.PHONY: without-jit
+without-jit:
+	@echo "note: no LLVM 15 or later with its headers was found (Debian 12: llvm-19-dev; or name its llvm-config in JIT_LLVM_CONFIG):" \
+	    "pg_stream_jit is not built, expressions are interpreted"
+else
 # No server headers here, and LLVM's only here.
 $(jit_objs): %.o: $(VPATH)/%.cpp $(VPATH)/pg_stream.mk
 	@$(MKDIR_P) $(dir $@)

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 
 #include "core/native_code.hpp"
@@ -39,13 +40,26 @@ using Machine = Owned<LLVMTargetMachineRef, LLVMDisposeTargetMachine>;
 using Buffer = Owned<LLVMMemoryBufferRef, LLVMDisposeMemoryBuffer>;
 using PassOptions = Owned<LLVMPassBuilderOptionsRef, LLVMDisposePassBuilderOptions>;
 
-// Handlers are one per process and LLVM: ours is there while we compile.
+void (*out_of_memory)(const char *reason) = nullptr;
+
+// Handlers are one per process and LLVM: ours are there while we compile. LLVM is built without exceptions, so that memory it
+// does not get must not become one inside of it.
 class FatalHandler {
  public:
-  explicit FatalHandler(LLVMFatalErrorHandler handler) { LLVMInstallFatalErrorHandler(handler); }
-  ~FatalHandler() { LLVMResetFatalErrorHandler(); }
+  explicit FatalHandler(LLVMFatalErrorHandler handler) {
+    LLVMInstallFatalErrorHandler(handler);
+    out_of_memory = handler;
+    new_handler_ = std::set_new_handler([] { out_of_memory("out of memory"); });
+  }
+  ~FatalHandler() {
+    std::set_new_handler(new_handler_);
+    LLVMResetFatalErrorHandler();
+  }
   FatalHandler(const FatalHandler &) = delete;
   FatalHandler &operator=(const FatalHandler &) = delete;
+
+ private:
+  std::new_handler new_handler_;
 };
 
 LLVMTargetMachineRef MakeMachine(int optimization, std::string *failure) {

@@ -26,12 +26,18 @@ void AppendCpu(StringInfo text) {
     unsigned leaf, subleaf;
     unsigned masks[4];  // of eax, ebx, ecx, edx: without what differs from core to core
   } queries[] = {{0, 0, {0, ~0u, ~0u, ~0u}}, {1, 0, {~0u, 0, ~0u, ~0u}}, {7, 0, {~0u, ~0u, ~0u, ~0u}}, {7, 1, {~0u, ~0u, ~0u, ~0u}},
-                 {0x80000001, 0, {0, 0, ~0u, ~0u}}};
+                 {0x24, 0, {0, ~0u, 0, 0}}, {0x80000001, 0, {0, 0, ~0u, ~0u}}};
   for (const auto &query : queries) {
     unsigned registers[4] = {};
     (void)__get_cpuid_count(query.leaf, query.subleaf, &registers[0], &registers[1], &registers[2], &registers[3]);
     for (int i = 0; i < 4; i++) registers[i] &= query.masks[i];
     appendBinaryStringInfo(text, reinterpret_cast<const char *>(registers), sizeof(registers));
+  }
+  // Which registers the operating system keeps: without that a CPU cannot use what it has.
+  unsigned a, b, c = 0, d;
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_OSXSAVE) != 0) {
+    asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    appendBinaryStringInfo(text, reinterpret_cast<const char *>(&a), sizeof(a));
   }
 #else
   struct utsname name;

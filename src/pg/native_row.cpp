@@ -4,6 +4,7 @@
 #include "pg/native_row.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include "pg/settings.hpp"
 
@@ -11,6 +12,7 @@ extern "C" {
 #include "access/tupmacs.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
+#include "utils/expandeddatum.h"
 }
 
 namespace pgstream {
@@ -19,6 +21,7 @@ namespace pgstream {
 struct NativeRowState {
   const RowExpressions *row;
   FunctionCallInfo *calls;
+  bool *varlenas;  // which of them return one
 };
 
 Datum DatumOfImage(const char *data, int32 length, const FormData_pg_attribute *attribute) {
@@ -48,7 +51,8 @@ void RaiseError(NativeFrame *, int32_t error) {
 }
 
 int64_t CallFunction(NativeFrame *frame, int32_t function, const int64_t *arguments, const uint8_t *nulls, uint8_t *isnull) {
-  FunctionCallInfo const call = static_cast<NativeRowState *>(frame->state)->calls[function];
+  const NativeRowState *const state = static_cast<NativeRowState *>(frame->state);
+  FunctionCallInfo const call = state->calls[function];
   for (int i = 0; i < call->nargs; i++) {
     call->args[i].value = static_cast<Datum>(arguments[i]);
     call->args[i].isnull = nulls[i] != 0;
@@ -64,7 +68,8 @@ int64_t CallFunction(NativeFrame *frame, int32_t function, const int64_t *argume
     pgstat_end_function_usage(&usage, true);
   }
   *isnull = call->isnull;
-  return static_cast<int64_t>(result);
+  // A register may be read more than once: nobody may change in place what is in it.
+  return static_cast<int64_t>(state->varlenas[function] ? MakeExpandedObjectReadOnly(result, call->isnull, -1) : result);
 }
 
 int64_t MakeReference(NativeFrame *frame, int32_t column, const uint8_t *data, int32_t size) {
@@ -78,7 +83,29 @@ constexpr NativeFunctions kFunctions = {RaiseError, CallFunction, MakeReference}
 // --- Compiling -------------------------------------------------------------------------------------------------------
 
 void GiveUp(const char *reason) {
-  ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("LLVM failed to compile a stream table"), errdetail_internal("%s", reason)));
+  ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("LLVM failed to compile a stream table"), errdetail_internal("%s", reason), errhint("Set pgstream.jit to off.")));
+}
+
+// What would not compile before, in this backend, is not tried again. Texts live as long as the backend.
+struct Failure {
+  CodeKey key;
+  char reason[sizeof(CompileResult::failure)];
+};
+constexpr unsigned kFailuresKept = 8;
+Failure failures[kFailuresKept];
+unsigned nfailures = 0;  // ever
+
+const char *EarlierFailure(const CodeKey *key) {
+  for (unsigned i = 0; i < Min(nfailures, kFailuresKept); i++)
+    if (memcmp(&failures[i].key, key, sizeof(CodeKey)) == 0) return failures[i].reason;
+  return nullptr;
+}
+
+const char *NoteFailure(const CodeKey *key, const char *reason) {
+  Failure *const failure = &failures[nfailures++ % kFailuresKept];
+  failure->key = *key;
+  strlcpy(failure->reason, reason, sizeof(failure->reason));
+  return failure->reason;
 }
 
 // The library's interface, from the first call on; nullptr, and *why (static), when it is not to be had.
@@ -93,8 +120,11 @@ const JitInterface *OpenJit(const char **why) {
     if (PGSTREAM_LLVM_VERSION[0] == '\0') {
       reason = "the library was built without LLVM";
     } else if (function == nullptr) {
-      reason = "the library pg_stream_jit cannot be loaded";
-      ereport(LOG, (errmsg("could not load library \"%s\": %s", path, dlerror())));
+      // Not installed is a choice; not to be opened, as when LLVM's library is missing, is told once.
+      const char *const message = dlerror();
+      reason = access(path, F_OK) != 0 ? "the library pg_stream_jit is not installed" : "the library pg_stream_jit cannot be loaded";
+      if (access(path, F_OK) == 0)
+        ereport(LOG, (errmsg("could not load library \"%s\": %s", path, message != nullptr ? message : "unknown error")));
     } else if (function()->generation != kCodeGeneration || strcmp(function()->llvm_version, PGSTREAM_LLVM_VERSION) != 0) {
       reason = "the library pg_stream_jit is of another build";
     } else {
@@ -112,9 +142,13 @@ double MillisecondsSince(instr_time start) {
   return INSTR_TIME_GET_MILLISEC(now);
 }
 
-// Compiles a program and stores its code. nullptr, or why not.
+// Compiles a program and stores its code. nullptr, or why not (static).
 const char *CompileAndStore(Oid relid, const uint8 *program, Size size, const CodeKey *key) {
-  const char *why = WhyNotStorable();
+#if !defined(__x86_64__)
+  return "native code is made for x86-64 only";
+#endif
+  const char *why = EarlierFailure(key);
+  if (why == nullptr) why = WhyNotStorable();
   if (why != nullptr) return why;
   instr_time start;
   INSTR_TIME_SET_CURRENT(start);
@@ -124,14 +158,14 @@ const char *CompileAndStore(Oid relid, const uint8 *program, Size size, const Co
   CompileResult result;
   jit->compile(&request, &result);
   if (result.failure[0] != '\0') {
-    why = pstrdup(result.failure);
+    why = NoteFailure(key, result.failure);
   } else {
     why = StoreCode(relid, key, &result.code, MillisecondsSince(start));
     if (result.ir != nullptr) StoreText(relid, "ll", result.ir);
-    SweepCode();
   }
   jit->release(result.code.bytes);
   jit->release(result.ir);
+  SweepCode();
   return why;
 }
 
@@ -159,8 +193,11 @@ CompiledRow *Bind(const RowExpressions *row, const RowProgram *program, LoadedCo
   *copy = *row;
   state->row = copy;
   state->calls = static_cast<FunctionCallInfo *>(palloc(sizeof(FunctionCallInfo) * (program->program.nfunctions + 1)));
-  for (uint32 i = 0; i < program->program.nfunctions; i++)
+  state->varlenas = static_cast<bool *>(palloc(sizeof(bool) * (program->program.nfunctions + 1)));
+  for (uint32 i = 0; i < program->program.nfunctions; i++) {
     state->calls[i] = PrepareCall(&program->functions[i], &program->program.functions[i]);
+    state->varlenas[i] = get_typlen(exprType(program->functions[i].call)) == -1;
+  }
   compiled->frame = {&kFunctions, reinterpret_cast<const int64_t *>(program->constants), state};
   compiled->image_row = code->image_row;
   compiled->row = code->row;
@@ -187,8 +224,9 @@ CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compi
   if (!MakeCodeKey(bytes, size, JitOptimization(), &key)) return nullptr;
   LoadedCode *code = HoldCode(relid, &key, why);
   if (code == nullptr && (may_compile || setting == Jit::Force)) {
-    *why = CompileAndStore(relid, bytes, size, &key);
-    if (*why == nullptr) code = HoldCode(relid, &key, why);
+    const char *const failure = CompileAndStore(relid, bytes, size, &key);
+    code = HoldCode(relid, &key, why);  // also what another backend stored meanwhile
+    if (code == nullptr && failure != nullptr) *why = failure;
   }
   pfree(bytes);
   return code == nullptr ? nullptr : Bind(row, program, code);

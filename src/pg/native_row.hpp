@@ -22,7 +22,7 @@ struct CompiledRow {
   const LoadedCode *code;
 };
 
-// The code for rows of a stream table, in the current context; nullptr and *why (in the current context) when there is none.
+// The code for rows of a stream table, in the current context; nullptr and *why (static) when there is none.
 // may_compile: this is the time to make it.
 CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compile, const char **why);
 

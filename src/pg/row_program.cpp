@@ -422,7 +422,7 @@ int Translate(Translator *t, const Node *node) {
     case T_ConvertRowtypeExpr:
       return Fail(t, "it makes or reads a row");
     default:
-      return Fail(t, psprintf("it has an expression that is not compiled (node type %d)", static_cast<int>(nodeTag(node))));
+      return Fail(t, "it has an expression of a kind that is not compiled");
   }
 }
 

@@ -35,7 +35,8 @@ struct RowProgram {
   Datum *constants;          // program.nconstants
 };
 
-// Translates, in the current context; the result refers to the expressions. nullptr, and *why says why, where it cannot.
+// Translates, in the current context; the result refers to the expressions. nullptr, and *why (static) says
+// why, where it cannot.
 RowProgram *TranslateRow(const RowExpressions *row, const char **why);
 
 }  // namespace pgstream
