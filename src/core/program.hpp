@@ -96,8 +96,8 @@ struct Program {
   uint32_t noutputs;
 };
 
-/// Most of everything: larger programs are refused, as compiling them would take long.
-constexpr uint32_t kMaxProgramParts = 20000;
+/// Most of everything: larger programs are refused, as compiling them, which nothing interrupts, would take seconds.
+constexpr uint32_t kMaxProgramParts = 3000;
 
 /// Why a program is not well formed; nullptr when it is.
 const char *CheckProgram(const Program &program) noexcept;
