@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "catalog/pg_database.h"
+#include "common/file_perm.h"
 #include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "utils/hsearch.h"
@@ -35,6 +36,8 @@ struct FileHeader {
 constexpr char kMagic[8] = {'P', 'G', 'S', 'C', 'O', 'D', 'E', '1'};
 
 HTAB *loaded = nullptr;
+// Memory may not become executable here, as where SELinux forbids it: nothing is compiled then.
+bool unmappable = false;
 int nidle = 0;
 
 void DirectoryOf(char *path, Oid database) { snprintf(path, MAXPGPATH, "%s/%u", kDirectory, database); }
@@ -54,7 +57,7 @@ char *ReadWhole(const char *path, Size *size, const char **why) {
   struct stat state;
   char *data = nullptr;
   *why = "its native code is damaged";
-  if (fstat(fd, &state) == 0 && S_ISREG(state.st_mode) && state.st_uid == geteuid() && (state.st_mode & 077) == 0 &&
+  if (fstat(fd, &state) == 0 && S_ISREG(state.st_mode) && state.st_uid == geteuid() && (state.st_mode & 0777 & pg_mode_mask) == 0 &&
       state.st_size >= static_cast<off_t>(sizeof(FileHeader)) && state.st_size <= static_cast<off_t>(kMostCode)) {
     *size = static_cast<Size>(state.st_size);
     data = static_cast<char *>(palloc(*size));
@@ -130,6 +133,7 @@ LoadedCode *Load(Oid relid, const CodeKey *key, const char **why) {
     *why = "its native code is damaged";
   } else if ((code = Map(file, key)) == nullptr) {
     *why = "its native code cannot be mapped";
+    unmappable = true;
   } else {
     INSTR_TIME_SET_CURRENT(now);
     INSTR_TIME_SUBTRACT(now, start);
@@ -141,13 +145,13 @@ LoadedCode *Load(Oid relid, const CodeKey *key, const char **why) {
 
 bool MakeDirectories(char *directory) {
   DirectoryOf(directory, MyDatabaseId);
-  if (mkdir(directory, 0700) == 0 || errno == EEXIST) return true;
-  if (mkdir(kDirectory, 0700) != 0 && errno != EEXIST) return false;
-  return mkdir(directory, 0700) == 0 || errno == EEXIST;
+  if (MakePGDirectory(directory) == 0 || errno == EEXIST) return true;
+  if (MakePGDirectory(kDirectory) != 0 && errno != EEXIST) return false;
+  return MakePGDirectory(directory) == 0 || errno == EEXIST;
 }
 
 bool WriteWhole(const char *path, const void *parts[2], const Size sizes[2]) {
-  const int fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY | O_NOFOLLOW, 0600);
+  const int fd = OpenTransientFile(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY | O_NOFOLLOW);
   if (fd < 0) return false;
   bool done = true;
   for (int i = 0; i < 2; i++) done = done && write(fd, parts[i], sizes[i]) == static_cast<ssize_t>(sizes[i]);
@@ -207,6 +211,7 @@ void DropCode(LoadedCode *code) {
 
 const char *WhyNotStorable() {
   char directory[MAXPGPATH];
+  if (unmappable) return "its native code cannot be mapped";
   if (!MakeDirectories(directory)) return "the directory of native code cannot be made";
   return access(directory, W_OK) == 0 ? nullptr : "the directory of native code cannot be written";
 }

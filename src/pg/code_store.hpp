@@ -1,8 +1,8 @@
 // Native code in files, one per stream table, and mapped into this backend.
 //
 // The files are pg_stream_jit/<database>/<stream table>.<key> under the data directory, mode 0600 in directories of mode
-// 0700: native code runs as the server does, so it lies where nobody else can write, and its digest is verified before it is
-// mapped. They are a cache: any may be missing, and none is ever needed for an answer.
+// 0700 (0640 and 0750 where the cluster lets its group read all it has, for backups): native code runs as the server does, so
+// it lies where nobody else can write, and its digest is verified before it is mapped. They are a cache: any may be missing, and none is ever needed for an answer.
 //
 // Promises: nothing here raises an error for what is wrong with a file; the reason is returned, and who asked interprets. What is
 // mapped stays mapped while it is held. Refuses: a file that is not exactly what StoreCode wrote under this key.
@@ -30,7 +30,7 @@ struct LoadedCode {
 LoadedCode *HoldCode(Oid relid, const CodeKey *key, const char **why);
 void DropCode(LoadedCode *code);
 
-// Whether code could be stored now: asked before compiling. nullptr, or why not (static).
+// Whether code could be stored, and used, now: asked before compiling. nullptr, or why not (static).
 const char *WhyNotStorable();
 
 // Puts code in place of what is stored for the stream table. nullptr, or why it was not stored (static).
