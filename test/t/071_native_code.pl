@@ -92,6 +92,16 @@ $node->safe_psql('postgres', "SET pgstream.jit_dump = on; SET pgstream.jit = for
 is(scalar(grep { /\.ll$/ } files('lines')), 1, 'the intermediate code is dumped on demand');
 like(slurp_file((grep { /\.ll$/ } files('lines'))[0]), qr/define .*pgstream_image_row/, 'and is that');
 
+# --- Many at once -------------------------------------------------------------------------------------------------------
+$node->safe_psql('postgres', 'CREATE TABLE races USING pgstream AS SELECT id + 7 AS x, a - 1 AS y FROM src WHERE b > 1');
+change();
+$node->pgbench(
+	'--no-vacuum --connect --client=4 --jobs=2 --transactions=12', 0, [ qr{processed: 48/48} ], [], 'sessions compile at several levels and overwrite each other\'s files',
+	{ races => "\\set level random(0, 2)\nSET pgstream.jit = force;\nSET pgstream.jit_optimization = :level;\nSELECT sum(x + y) FROM races;" });
+is_exact($node, 'races', 'SELECT id + 7 AS x, a - 1 AS y FROM src WHERE b > 1', 'after the races');
+my $racers = $node->safe_psql('postgres', "SELECT 'races'::regclass::oid");
+is(scalar(grep { /\.\d+\z/ } glob("$directory/*/$racers.*.*")), 0, 'and left no drafts');
+
 # --- The server's JIT and ours ----------------------------------------------------------------------------------------------
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 my $servers = 'SET jit = on; SET jit_above_cost = 0; SET jit_inline_above_cost = 0; SET jit_optimize_above_cost = 0; '
