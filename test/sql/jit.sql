@@ -120,18 +120,6 @@ SELECT * FROM called ORDER BY 1;
 CREATE OR REPLACE FUNCTION g(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN coalesce(i, 7) * 3; END';
 SELECT (differences('called')).*;
 SELECT * FROM called ORDER BY 2;
--- A value that functions may change in place is read twice: every reader has it as it was.
-CREATE FUNCTION made(i int) RETURNS int[] LANGUAGE plpgsql IMMUTABLE AS 'DECLARE a int[] := ARRAY[i]; BEGIN a[2] := 1; RETURN a; END';
-CREATE FUNCTION begins_alike(a int[], b int[]) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN a[1] := a[1] + 1; RETURN a[1] = b[1]; END';
-CREATE OPERATOR jit_test.= (LEFTARG = int[], RIGHTARG = int[], FUNCTION = begins_alike);
-SET search_path = jit_test, pg_catalog, public;
-CREATE TABLE shared USING pgstream AS
-  SELECT i, CASE made(i) WHEN ARRAY[3] THEN 'two' WHEN ARRAY[6] THEN 'five' WHEN ARRAY[7] THEN 'six' ELSE made(i)::text END AS word FROM late;
-SET search_path = jit_test, public;
-SELECT evaluation('shared');
-INSERT INTO late VALUES (6), (2), (8);
-SELECT (differences('shared')).*;
-SELECT * FROM shared ORDER BY i;
 -- What would take long to compile is not.
 DO $$ BEGIN EXECUTE format('CREATE TABLE large USING pgstream AS SELECT %s FROM late', (SELECT string_agg(format('(i + %s) * 2 - 1 AS x%s', n, n), ', ') FROM generate_series(1, 500) n)); END $$;
 SELECT evaluation('large');
