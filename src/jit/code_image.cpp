@@ -122,7 +122,8 @@ class Linker {
       // Distance to the target, plus an addend: all that position-independent code refers to itself by.
       if (machine_ != EM_X86_64 || (type != R_X86_64_PC32 && type != R_X86_64_PLT32))
         return "the code has a relocation of type " + std::to_string(type) + " for machine " + std::to_string(machine_);
-      if (relocation.r_offset > sections_[section.sh_info].sh_size - sizeof(int32_t)) return "the object is truncated";
+      const uint64_t room = sections_[section.sh_info].sh_size;
+      if (room < sizeof(int32_t) || relocation.r_offset > room - sizeof(int32_t)) return "the object is truncated";
       const size_t place = places_[section.sh_info] + relocation.r_offset;
       const int64_t distance = static_cast<int64_t>(target) + relocation.r_addend - static_cast<int64_t>(place);
       if (distance < INT32_MIN || distance > INT32_MAX) return "the code is too large";

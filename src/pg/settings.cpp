@@ -45,8 +45,8 @@ void InitSettings(bool preloaded) {
   DefineCustomEnumVariable("pgstream.jit", "Whether changes are evaluated by native code.",
                            "on uses what was compiled at definition or refresh; force compiles when reading, too.", &jit,
                            static_cast<int>(Jit::On), kJits, PGC_USERSET, 0, nullptr, nullptr, nullptr);
-  DefineCustomIntVariable("pgstream.jit_optimization", "How much the compiler optimizes native code.", nullptr,
-                          &jit_optimization, 2, 0, 3, PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("pgstream.jit_optimization", "How much the compiler optimizes native code.",
+                          "The stored code of a stream table is of one level, for all sessions.", &jit_optimization, 2, 0, 3, PGC_SUSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("pgstream.jit_dump", "Writes the compiler's intermediate code beside the native code.", nullptr,
                            &jit_dump, false, PGC_SUSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
 }
