@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(stream_cluster stream_tables is_exact start_pgbench write_script write_folder);
+our @EXPORT = qw(stream_cluster compiles stream_tables is_exact start_pgbench write_script write_folder);
 
 # A running cluster with the extension in database postgres. Further arguments are lines of its configuration.
 sub stream_cluster
@@ -25,6 +25,21 @@ sub stream_cluster
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION pg_stream');
 	return $node;
+}
+
+# compiles NODE: whether it has what makes native code: a library built with LLVM, and that
+sub compiles
+{
+	my ($node) = @_;
+	my $how = $node->safe_psql('postgres', <<'SQL');
+SET client_min_messages = warning;
+SET pgstream.jit = force;
+CREATE TABLE probe_source (i int);
+CREATE TABLE probe USING pgstream AS SELECT i + 1 AS x FROM probe_source;
+SELECT value FROM pgstream.explain_st('probe') WHERE property = 'expressions';
+DROP TABLE probe, probe_source;
+SQL
+	return $how !~ /without LLVM|pg_stream_jit|x86-64/;
 }
 
 # What pgbench scripts write: table src of so many rows over so many keys, and the sequence ids for further rows. Over it

@@ -3,6 +3,18 @@ CREATE SCHEMA jit_test;
 SET search_path = jit_test, public;
 SET client_min_messages = warning;
 SET pgstream.keyed_evaluation = always;
+-- Where there is no compiler nothing of this can be shown.
+SET pgstream.jit = force;
+CREATE TABLE probe_source (i int);
+CREATE TABLE probe USING pgstream AS SELECT i + 1 AS x FROM probe_source;
+SELECT value = 'compiled' AS has_compiler FROM pgstream.explain_st('probe') WHERE property = 'expressions' \gset
+\if :has_compiler
+\else
+DROP SCHEMA jit_test CASCADE;
+\quit
+\endif
+DROP TABLE probe, probe_source;
+SET pgstream.jit = on;
 CREATE TABLE src (id int PRIMARY KEY, k int2, a int, b bigint, f float8, r real, n numeric, t text, d date, at timestamptz, ok bool);
 INSERT INTO src SELECT i, i % 7, i, i * 10, i / 4.0, i / 8.0, i / 3.0, 'text ' || i, date '2020-01-01' + i,
                        timestamptz '2020-01-01 00:00+00' + i * interval '1 hour', i % 2 = 0

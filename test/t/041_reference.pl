@@ -218,8 +218,8 @@ sub sources
 }
 my %sources = sources();
 
-# Details of an error: what is wrong with a schedule, or how storage is damaged. They speak for themselves.
-my $detail = qr{^core/|^delta/source_delta};
+# Details of an error: what is wrong with a schedule, how storage is damaged, what does not compile. They speak for themselves.
+my $detail = qr{^core/|^jit/|^delta/source_delta};
 
 # plain TEXT: as it is compared, without the marks of code and the quotes about a name
 sub plain { return $_[0] =~ s/`|"(?=…)|(?<=…)"//gr; }

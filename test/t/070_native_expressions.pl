@@ -122,7 +122,8 @@ sub typed
 	return 'COALESCE(' . $inner->() . ', ' . $inner->() . ')';
 }
 
-my $node = stream_cluster('expressions', 'fsync = off', "timezone = 'UTC'", 'log_min_messages = fatal', 'log_min_error_statement = fatal');
+my $node = stream_cluster('expressions', 'pgstream.jit = on', 'fsync = off', "timezone = 'UTC'", 'log_min_messages = fatal', 'log_min_error_statement = fatal');
+if (!compiles($node)) { $node->stop; plan skip_all => 'no LLVM' }
 my $columns = join(', ', map { ("c_${_}_1 $_", "c_${_}_2 $_") } @types);
 $node->safe_psql('postgres', <<"SQL");
 CREATE TABLE v ($columns);

@@ -10,7 +10,8 @@ use PostgreSQL::Test::Utils;
 use StreamOracle;
 use Test::More;
 
-my $node = stream_cluster('native', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on');
+my $node = stream_cluster('native', 'pgstream.jit = on', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on');
+if (!compiles($node)) { $node->stop; plan skip_all => 'no LLVM' }
 my %query = (
 	lines => 'SELECT id, a + b AS sum, t || t AS tt FROM src WHERE a % 2 = 1',
 	sums => 'SELECT a % 3 AS k, sum(b + 1), count(*) FROM src GROUP BY 1');
