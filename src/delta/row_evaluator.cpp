@@ -174,9 +174,21 @@ void CompileStream(const Stream *stream) {
   MemoryContextDelete(work);
 }
 
+// Whether this server takes the settings that the query was recorded with; where it does not, reading fails, describing must not.
+static bool SettingsCanBeHad(const Stream *stream) {
+  if (!stream->plan->dependence.settings) return true;
+  for (int i = 0; i < stream->nsettings; i++)
+    if (set_config_option(stream->settings[i].name, stream->settings[i].value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, false,
+                          DEBUG1, false) == 0)
+      return false;
+  return true;
+}
+
 const LoadedCode *DescribeCode(const Stream *stream, const char **why) {
   *why = "its changes are not evaluated by the row";
   if (!EvaluatesRows(stream)) return nullptr;
+  *why = "its settings are not to be had here";
+  if (!SettingsCanBeHad(stream)) return nullptr;
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   RowExpressions expressions = {};
