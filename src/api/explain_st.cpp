@@ -124,9 +124,8 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
 
 // Whether changed rows are evaluated by native code.
 void PutCode(PropertySink *sink, const Stream *stream) {
-  const char *why;
-  const LoadedCode *const code = DescribeCode(stream, &why);
-  Put(sink, "expressions", code != nullptr ? "compiled" : psprintf("interpreted: %s", why));
+  const LoadedCode *code;
+  Put(sink, "expressions", DescribeEvaluation(stream, &code));
   if (code != nullptr)
     Put(sink, "native code", psprintf("%zu bytes, compiled in %.1f ms, loaded in %.3f ms", code->size, code->compile_ms, code->load_ms));
 }

@@ -4,6 +4,7 @@
 #include "delta/evaluate.hpp"
 #include "delta/group_output.hpp"
 #include "delta/strategy.hpp"
+#include "pg/constant_calls.hpp"
 #include "pg/tree.hpp"
 
 namespace pgstream {
@@ -184,18 +185,23 @@ static bool SettingsCanBeHad(const Stream *stream) {
   return true;
 }
 
-const LoadedCode *DescribeCode(const Stream *stream, const char **why) {
-  *why = "its changes are not evaluated by the row";
-  if (!EvaluatesRows(stream)) return nullptr;
-  *why = "its settings are not to be had here";
-  if (!SettingsCanBeHad(stream)) return nullptr;
+const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code) {
+  *code = nullptr;
+  if (!EvaluatesRows(stream)) return "interpreted: its changes are not evaluated by the row";
+  if (JitSetting() == Jit::Off) return "interpreted: pgstream.jit is off";
+  if (SimplifyingEvaluates(AsNode(stream->plan->quals)) || SimplifyingEvaluates(AsNode(RowTargets(stream->plan))))
+    return "compiled or interpreted: known when reading it has evaluated its calls of constants";
+  if (!SettingsCanBeHad(stream)) return "interpreted: its settings are not to be had here";
+  const char *why;
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   RowExpressions expressions = {};
   TakeExpressions(stream->plan, &expressions);
-  const CompiledRow *const compiled = NewCompiledRow(stream->relid, &expressions, false, why);
+  const CompiledRow *const compiled = NewCompiledRow(stream->relid, &expressions, false, &why);
   LeaveOwnerScope(&scope);
-  return compiled == nullptr ? nullptr : compiled->code;
+  if (compiled == nullptr) return psprintf("interpreted: %s", why);
+  *code = compiled->code;
+  return "compiled";
 }
 
 }  // namespace pgstream

@@ -46,8 +46,9 @@ bool EvaluateRow(RowEvaluator *evaluator, const char *image);
 // Makes native code for a stream table now, if it has any use for it. Enters the owner's scope.
 void CompileStream(const Stream *stream);
 
-// How rows of a stream table are evaluated, for explain_st: whether by native code, and if so which, else why not (*why).
-const LoadedCode *DescribeCode(const Stream *stream, const char **why);
+// How rows of a stream table are evaluated, for explain_st; *code is the native code, or nullptr. Evaluates nothing itself:
+// where it takes a call of constants to know, it says so.
+const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code);
 
 // --- For whoever evaluates expressions of a plan --------------------------------------------------------------------------
 

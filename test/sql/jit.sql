@@ -132,6 +132,25 @@ SELECT * FROM called ORDER BY 1;
 CREATE OR REPLACE FUNCTION g(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN coalesce(i, 7) * 3; END';
 SELECT (differences('called')).*;
 SELECT * FROM called ORDER BY 2;
+-- Describing a definition evaluates nothing of it: its owner's function raises when it likes.
+CREATE TABLE raising (i int);
+CREATE FUNCTION fussy(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+  $$ BEGIN IF EXISTS (SELECT FROM jit_test.raising) THEN RAISE 'the owner''s function raises'; END IF; RETURN i; END $$;
+CREATE FUNCTION fussier(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT i + jit_test.fussy(1)';
+CREATE TABLE fussy_rows USING pgstream AS SELECT i + fussy(1) AS x FROM late WHERE i > 0;
+CREATE TABLE fussy_filter USING pgstream AS SELECT i AS x FROM late WHERE i > CASE 1 WHEN 1 THEN fussy(2) END;
+CREATE TABLE fussy_groups USING pgstream AS SELECT i % 2 AS odd, sum(coalesce(i, fussy(3))) FROM late GROUP BY 1;
+CREATE TABLE fussy_inlined USING pgstream AS SELECT fussier(i) AS x FROM late;
+CREATE TABLE fussy_null USING pgstream AS SELECT i + coalesce(fussy(i + NULL), 0) AS x FROM late;
+CREATE TABLE fussy_never USING pgstream AS SELECT fussy(i) AS x, i + 1::bigint AS y, i IN (1, 2) OR fussy(i) > 1 AS z FROM late;
+INSERT INTO raising VALUES (1);
+SELECT name, evaluation(name) FROM unnest(ARRAY['fussy_rows', 'fussy_filter', 'fussy_groups', 'fussy_inlined', 'fussy_null', 'fussy_never']) name;
+SET pgstream.jit = off;
+SELECT evaluation('fussy_rows');
+SET pgstream.jit = on;
+INSERT INTO late VALUES (9);
+SELECT raised('SELECT * FROM fussy_rows');
+DELETE FROM raising;
 -- What would take long to compile is not.
 DO $$ BEGIN EXECUTE format('CREATE TABLE large USING pgstream AS SELECT %s FROM late', (SELECT string_agg(format('(i + %s) * 2 - 1 AS x%s', n, n), ', ') FROM generate_series(1, 500) n)); END $$;
 SELECT evaluation('large');
