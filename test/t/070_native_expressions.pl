@@ -191,6 +191,8 @@ for my $n (1 .. $count)
 	if ($how eq 'skipped') { $skipped++; next }
 	$raised += $errors;
 	$compiled++ if $how eq 'compiled';
+	# A call of constants alone is not evaluated to describe it.
+	$how =~ s/^compiled or interpreted: .*$/compiled/;
 	is("$how|$differences", 'compiled|', "seed $seed, O$level: $output WHERE $filter");
 }
 cmp_ok($compiled, '>', $count / 2, "most expressions could be tried ($skipped could not)");
