@@ -53,12 +53,12 @@ bool CountPending(const Stream *stream, int64 *changes, int64 *bytes) {
     const StreamSource *source = &stream->sources[i];
     LogEntry entry;
     if (frontier->fold_number < source->log_start || !ReadLogEntry(source->relid, &entry) || entry.captured_by == 0) return false;
-    LockLog(source);
+    LockLogs(source, 1, nullptr);
     PendingCount count = {&frontier->frontier, 0};
-    ReadLog(source, GetActiveSnapshot(), nullptr, CountRecord, &count);
+    ReadLog(source, 0, GetActiveSnapshot(), nullptr, CountRecord, &count);
     *changes += count.changes;
     *bytes += PendingLogBytes(&entry, &frontier->frontier);
-    UnlockLog(source);
+    UnlockLogs(source, 1, nullptr);
   }
   return true;
 }

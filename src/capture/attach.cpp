@@ -7,9 +7,9 @@
 #include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
 #include "capture/direct_delete.hpp"
+#include "capture/log_hints.hpp"
 #include "capture/log_limit.hpp"
 #include "capture/log_object.hpp"
-#include "capture/log_writer.hpp"
 #include "capture/open_statements.hpp"
 #include "capture/row_batch.hpp"
 #include "capture/source_capture.hpp"
@@ -293,7 +293,7 @@ void InitCapture() {
   InitOpenStatements();
   InitRowBatch();
   InitDirectDelete();
-  InitLogWriter();
+  InitLogHints();
   InitLogLimit();
   InitReclaim();
   InitAttachWorker();

@@ -37,7 +37,7 @@ void LockForAttaching(int nsources, const Oid *sources, Bitmapset *const *column
 
 // After that: makes sure that changes of these columns of a source are captured, for a stream table being created in this
 // transaction. Creates the log and the capture triggers where they are missing, widens the columns where they do not
-// suffice. Takes AccessShareLock on the segments too (as LockLog). Returns true when this call changed what is captured.
+// suffice. Takes AccessShareLock on the segments too (as LockLogs). Returns true when this call changed what is captured.
 bool AttachCapture(Oid source, const Bitmapset *columns);
 
 // Removes the triggers and the log of a source that no stream table reads any more (nothing when one does, or when the
@@ -66,9 +66,12 @@ struct LogRecord {
   Size batch_size;
 };
 
-// Takes AccessShareLock on the segments of a log, under which nobody reclaims; and gives it back.
-void LockLog(const StreamSource *source);
-void UnlockLog(const StreamSource *source);
+// Takes AccessShareLock on the segments of some logs, under which nobody reclaims; and gives it back. Holds none while it waits
+// for another: a standby's replay, or who reclaims, may have locked them in any order.
+// Settled: of each source, the segments to be left alone (capture/log_hints.hpp), the same ones in all calls; nullptr: none.
+using SegmentSet = uint32;  // bit i: segments[i]
+void LockLogs(const StreamSource *sources, int nsources, const SegmentSet *settled);
+void UnlockLogs(const StreamSource *sources, int nsources, const SegmentSet *settled);
 
 struct LogPosition;  // how far a log has been read, for extending; allocated in a context of the caller's
 
@@ -79,9 +82,10 @@ LogPosition *NewLogPosition(MemoryContext context);
 // a deletion may come before the insertion it cancels. With a position that an earlier call filled, pages on which nothing can be
 // new are skipped; records the earlier snapshot already saw are visited again unless their page was settled, so visit
 // must recognise them (by xid against the earlier snapshot). The batch is valid during the call only and no buffer lock
-// is held. Under SERIALIZABLE, takes the predicate lock and does the conflict checks of an ordinary scan.
+// is held. Settled segments are left out. Under SERIALIZABLE, takes the predicate lock and does the conflict checks of an ordinary scan.
 using LogVisitor = void (*)(const LogRecord *record, void *argument);
-void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *position, LogVisitor visit, void *argument);
+void ReadLog(const StreamSource *source, SegmentSet settled, Snapshot snapshot, LogPosition *position, LogVisitor visit,
+             void *argument);
 
 // --- Reclaiming (capture/reclaim.cpp) -----------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 #include "capture/log_limit.hpp"
 
 #include "capture/change_log.hpp"
+#include "capture/log_hints.hpp"
 #include "capture/log_object.hpp"
-#include "capture/log_writer.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 

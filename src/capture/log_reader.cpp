@@ -22,12 +22,45 @@ BlockNumber SegmentPages(Oid segment) {
   return pages;
 }
 
-void LockLog(const StreamSource *source) {
-  for (int i = 0; i < source->nsegments; ++i) LockRelationOid(source->segments[i], AccessShareLock);
+static bool IsSettled(const SegmentSet *settled, int source, int number) {
+  return settled != nullptr && (settled[source] & (SegmentSet{1} << number)) != 0;
 }
 
-void UnlockLog(const StreamSource *source) {
-  for (int i = 0; i < source->nsegments; ++i) UnlockRelationOid(source->segments[i], AccessShareLock);
+// Locks the segments if none of them needs waiting; otherwise none, and tells which one does.
+static Oid TryLockLogs(const StreamSource *sources, int nsources, const SegmentSet *settled) {
+  Oid *locked = static_cast<Oid *>(palloc(sizeof(Oid) * (nsources * kMostSegments + 1)));
+  int count = 0;
+  Oid busy = InvalidOid;
+  for (int i = 0; i < nsources && !OidIsValid(busy); ++i) {
+    const StreamSource *source = &sources[i];
+    for (int k = 0; k < source->nsegments && !OidIsValid(busy); ++k) {
+      if (IsSettled(settled, i, k)) continue;
+      if (ConditionalLockRelationOid(source->segments[k], AccessShareLock))
+        locked[count++] = source->segments[k];
+      else
+        busy = source->segments[k];
+    }
+  }
+  if (OidIsValid(busy))
+    while (count > 0) UnlockRelationOid(locked[--count], AccessShareLock);
+  pfree(locked);
+  return busy;
+}
+
+void LockLogs(const StreamSource *sources, int nsources, const SegmentSet *settled) {
+  for (;;) {
+    const Oid busy = TryLockLogs(sources, nsources, settled);
+    if (!OidIsValid(busy)) return;
+    LockRelationOid(busy, AccessShareLock);
+    UnlockRelationOid(busy, AccessShareLock);
+    CHECK_FOR_INTERRUPTS();
+  }
+}
+
+void UnlockLogs(const StreamSource *sources, int nsources, const SegmentSet *settled) {
+  for (int i = 0; i < nsources; ++i)
+    for (int k = 0; k < sources[i].nsegments; ++k)
+      if (!IsSettled(settled, i, k)) UnlockRelationOid(sources[i].segments[k], AccessShareLock);
 }
 
 LogPosition *NewLogPosition(MemoryContext context) {
@@ -184,10 +217,11 @@ bool PassOn(const LogRecord *record, void *argument) {
 
 }  // namespace
 
-void ReadLog(const StreamSource *source, Snapshot snapshot, LogPosition *position, LogVisitor visit, void *argument) {
+void ReadLog(const StreamSource *source, SegmentSet settled, Snapshot snapshot, LogPosition *position, LogVisitor visit,
+             void *argument) {
   VisitAll all = {visit, argument};
   for (int i = 0; i < source->nsegments; ++i)
-    ScanLogSegment(source->segments[i], snapshot, position, i, true, PassOn, &all);
+    if (!IsSettled(&settled, 0, i)) ScanLogSegment(source->segments[i], snapshot, position, i, true, PassOn, &all);
 }
 
 }  // namespace pgstream

@@ -21,13 +21,4 @@ Relation OpenLogForWriting(Oid source, const Oid *segments, int nsegments);
 // own records have reached the limit of the log, it is one of kind 'o' instead, and later ones are left out.
 void AppendLogRecord(Oid source, Relation log, char kind, bytea *batch, bytea *large);
 
-// The segment that writers of a source use, a hint in shared memory; any answer is right.
-int WritingSegment(Oid source, int nsegments);
-void SetWritingSegment(Oid source, int segment);
-
-// True for one caller every so many milliseconds, of all backends together: whose turn it is to look at a log.
-bool MayLookAtLog(Oid source, int64 every_ms);
-
-void InitLogWriter();  // called once by InitCapture, while the library is loaded
-
 }  // namespace pgstream

@@ -6,17 +6,19 @@
 //
 // Writers go on while a log is reclaimed, so the segment they use is nearly never free: once it has some size they are
 // turned away, but only to an empty one. The one they left then falls idle, and one of the next refreshes gets it. Where
-// a writer that stays open keeps it from that, the log gets a further segment, so that the others still take turns.
+// a writer that stays open keeps it from that, the log gets a further segment, so that the others still take turns. Readers that
+// follow each other without a gap do not: as soon as nothing in it is pending for any stream table they leave it alone
+// (capture/log_hints.hpp).
 //
 // Promises: nothing is truncated that the frontier of some consumer, as committed before this transaction, lacks; log_start
 // rises in the same transaction; never waits for a lock longer than some milliseconds. Refuses: to raise an error because
 // others are busy; it is then left to the next refresh. Parallel mode, recovery and prepared transactions reclaim nothing.
 #include "capture/frontier.hpp"
 #include "capture/log_consumers.hpp"
+#include "capture/log_hints.hpp"
 #include "capture/log_limit.hpp"
 #include "capture/log_object.hpp"
 #include "capture/log_scan.hpp"
-#include "capture/log_writer.hpp"
 #include "capture/source_capture.hpp"
 #include "core/frontier.hpp"
 #include "pg/catalog.hpp"
@@ -47,12 +49,14 @@ Request *requests = nullptr;  // of this transaction, in TopTransactionContext
 
 struct Coverage {
   const Request *request;
-  uint64 last_xid;  // found covered for all, and nobody's own
+  uint64 known_xid;  // found covered for all, and nobody's own
+  uint64 last_xid;   // the highest of a record
 };
 
 bool CoveredByAll(const LogRecord *record, void *argument) {
   Coverage *coverage = static_cast<Coverage *>(argument);
-  if (record->xid == coverage->last_xid) return true;
+  coverage->last_xid = Max(coverage->last_xid, record->xid);
+  if (record->xid == coverage->known_xid) return true;
   bool own = false;
   for (int i = 0; i < coverage->request->nconsumers; ++i) {
     const LogConsumer *consumer = &coverage->request->consumers[i];
@@ -60,17 +64,29 @@ bool CoveredByAll(const LogRecord *record, void *argument) {
     if (!Covers(consumer->frontier, record->xid, record->sequence)) return false;
     own |= consumer->frontier.own_xid == record->xid;
   }
-  if (!own) coverage->last_xid = record->xid;
+  if (!own) coverage->known_xid = record->xid;
   return true;
 }
 
-// True when every record that anybody can ever see is covered, as far as a fresh snapshot shows.
-bool SegmentIsCovered(const Request *request, Oid segment, int number, LogPosition *position) {
+// True when every record that anybody can ever see is covered: nobody is writing. Last_xid: the highest of their transactions.
+bool SegmentIsCovered(const Request *request, Oid segment, uint64 *last_xid) {
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-  Coverage coverage = {request, 0};
-  const bool covered = ScanLogSegment(segment, snapshot, position, number, false, CoveredByAll, &coverage);
+  Coverage coverage = {request, 0, 0};
+  const bool covered = ScanLogSegment(segment, snapshot, nullptr, 0, false, CoveredByAll, &coverage);
   UnregisterSnapshot(snapshot);
+  *last_xid = coverage.last_xid;
   return covered;
+}
+
+// That of the consumer that is behind the others, most likely; nullptr when the log serves none.
+const Frontier *HindmostFrontier(const Request *request) {
+  const Frontier *hindmost = nullptr;
+  for (int i = 0; i < request->nconsumers; ++i) {
+    const LogConsumer *consumer = &request->consumers[i];
+    if (consumer->served && (hindmost == nullptr || consumer->frontier.snapshot.xmax < hindmost->snapshot.xmax))
+      hindmost = &consumer->frontier;
+  }
+  return hindmost;
 }
 
 const LogConsumer *FindConsumer(const Request *request, Oid relid) {
@@ -89,29 +105,24 @@ struct Segment {
   Oid toast;  // to be emptied too
 };
 
-bool OtherWriters(Oid segment) {
-  LOCKTAG tag;
-  int count;
-  SET_LOCKTAG_RELATION(tag, MyDatabaseId, segment);
-  (void)GetLockConflicts(&tag, ShareLock, &count);
-  return count > 0;
-}
-
-// Takes the locks that emptying a segment needs, if it may be emptied. No lock but a share lock is kept when not.
-Finding LockAndCheck(const Request *request, Segment *segment_info, int number) {
+// Takes the exclusive locks that emptying a segment, of which a share lock is held, needs, if it may be emptied.
+Finding Examine(const Request *request, Segment *segment_info, int number) {
   const Oid segment = segment_info->relid;
-  LockRelationOid(segment, AccessShareLock);
   const BlockNumber pages = segment_info->pages = SegmentPages(segment);
   Oid *toast = &segment_info->toast;
   *toast = InvalidOid;
   if (pages == 0) return Finding::Empty;
-  if (OtherWriters(segment)) return Finding::Held;
-  // The long look comes before the exclusive lock; under it only what is new must be seen.
-  LogPosition *position = NewLogPosition(CurrentMemoryContext);
-  if (!SegmentIsCovered(request, segment, number, position)) return Finding::Uncovered;
-  if (!TryLockRelation(segment, AccessExclusiveLock, pages >= kLargeSegment ? kTryLargeMs : 0)) return Finding::Held;
-  bool may = SegmentIsCovered(request, segment, number, position);
+  // Keeps writers away, who turn to another segment, but no readers.
+  if (!ConditionalLockRelationOid(segment, ShareLock)) return Finding::Held;
+  uint64 last_xid;
+  bool may = SegmentIsCovered(request, segment, &last_xid);
   if (may) {
+    const Frontier *hindmost = HindmostFrontier(request);
+    if (hindmost != nullptr) NoteSettled(request->source, number, segment, hindmost, last_xid);
+    if (!TryLockRelation(segment, AccessExclusiveLock, pages >= kLargeSegment ? kTryLargeMs : 0)) {
+      UnlockRelationOid(segment, ShareLock);
+      return Finding::Held;
+    }
     Relation rel = table_open(segment, NoLock);
     const Oid toast_relid = rel->rd_rel->reltoastrelid;
     may = rel->rd_refcnt == 1;
@@ -121,9 +132,18 @@ Finding LockAndCheck(const Request *request, Segment *segment_info, int number) 
       may = ConditionalLockRelationOid(toast_relid, AccessExclusiveLock);
       if (may && SegmentPages(toast_relid) > 0) *toast = toast_relid;
     }
+    if (!may) UnlockRelationOid(segment, AccessExclusiveLock);
   }
-  if (!may) UnlockRelationOid(segment, AccessExclusiveLock);
+  if (!may) UnlockRelationOid(segment, ShareLock);
   return may ? Finding::Reclaimable : Finding::Uncovered;
+}
+
+// Likewise, and the share lock. None is kept of a segment that cannot be emptied.
+Finding LockAndExamine(const Request *request, Segment *segment, int number) {
+  LockRelationOid(segment->relid, AccessShareLock);
+  const Finding finding = Examine(request, segment, number);
+  if (finding != Finding::Reclaimable) UnlockRelationOid(segment->relid, AccessShareLock);
+  return finding;
 }
 
 void EmptySegment(Oid segment, Oid toast) {
@@ -241,7 +261,7 @@ void Reclaim(const Request *request) {
   for (int i = 0; i < entry.nsegments; ++i) {
     segments[i].relid = entry.segments[i];
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entry.segments[i]))) return;
-    segments[i].finding = LockAndCheck(request, &segments[i], i);
+    segments[i].finding = LockAndExamine(request, &segments[i], i);
     any |= segments[i].finding == Finding::Reclaimable;
   }
   if (any && !AnyBecameServed(request) && LockDependencies(request)) {
@@ -285,6 +305,7 @@ void ReclaimLog(Oid source) {
   for (int i = 0; i < entry.nsegments; ++i) {
     LockRelationOid(entry.segments[i], AccessShareLock);
     any |= SegmentPages(entry.segments[i]) > 0;
+    UnlockRelationOid(entry.segments[i], AccessShareLock);
   }
   if (!any) return;
   NoteLogLook(source, LogLook::Asked);

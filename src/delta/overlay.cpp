@@ -144,40 +144,11 @@ CachedOverlay *FindExtendable(Relation rel, const Stream *stream, Snapshot snaps
   return nullptr;
 }
 
-// Locks the segments if none of them needs waiting; otherwise none, and tells which one does.
-Oid TryLockLogs(const Stream *stream) {
-  Oid *locked = static_cast<Oid *>(palloc(sizeof(Oid) * (stream->nsources * kMostSegments + 1)));
-  int count = 0;
-  Oid busy = InvalidOid;
-  for (int i = 0; i < stream->nsources && !OidIsValid(busy); ++i) {
-    const StreamSource *source = &stream->sources[i];
-    for (int k = 0; k < source->nsegments && !OidIsValid(busy); ++k) {
-      if (ConditionalLockRelationOid(source->segments[k], AccessShareLock))
-        locked[count++] = source->segments[k];
-      else
-        busy = source->segments[k];
-    }
-  }
-  if (OidIsValid(busy))
-    while (count > 0) UnlockRelationOid(locked[--count], AccessShareLock);
-  pfree(locked);
-  return busy;
-}
-
-// Holds none while it waits for another: a standby's replay may have locked them in any order.
-void LockLogs(const Stream *stream) {
-  for (;;) {
-    const Oid busy = TryLockLogs(stream);
-    if (!OidIsValid(busy)) return;
-    LockRelationOid(busy, AccessShareLock);
-    UnlockRelationOid(busy, AccessShareLock);
-    CHECK_FOR_INTERRUPTS();
-  }
-}
-
-void UnlockLogs(const Stream *stream) {
-  for (int i = 0; i < stream->nsources; ++i)
-    UnlockLog(&stream->sources[i]);
+// The segments that a reader with this snapshot leaves alone.
+const SegmentSet *SegmentsToLeaveAlone(const Stream *stream, Snapshot snapshot) {
+  if (!AnySettled(stream)) return nullptr;
+  const FrontierRow *frontier = ReadFrontier(stream->relid, snapshot, CurrentMemoryContext);
+  return frontier != nullptr ? SettledBehind(stream, &frontier->frontier) : nullptr;
 }
 
 bool SameLogs(const Stream *a, const Stream *b) {
@@ -191,17 +162,18 @@ bool SameLogs(const Stream *a, const Stream *b) {
 }
 
 // Locks the logs, as the catalogs have them once they are locked: one may have got a further segment. Returns the stream as it
-// is by then.
-const Stream *LockLogsOfLatest(Relation rel, const Stream *stream) {
+// is by then, and which segments are left alone.
+const Stream *LockLogsOfLatest(Relation rel, const Stream *stream, Snapshot snapshot, const SegmentSet **settled) {
   for (;;) {
-    LockLogs(stream);
+    *settled = SegmentsToLeaveAlone(stream, snapshot);
+    LockLogs(stream->sources, stream->nsources, *settled);
     AcceptInvalidationMessages();
     const Stream *latest = LookupStream(stream->relid);
     if (latest == nullptr)
       ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                       errmsg("stream table \"%s\" was changed concurrently", RelationGetRelationName(rel))));
     if (SameLogs(stream, latest)) return latest;
-    UnlockLogs(stream);
+    UnlockLogs(stream->sources, stream->nsources, *settled);
     stream = latest;
   }
 }
@@ -237,10 +209,10 @@ Overlay *HandOut(CachedOverlay *cached) {
 }
 
 // Takes an idle overlay out of the cache and brings it up to the snapshot. On error it is simply gone.
-CachedOverlay *Extend(CachedOverlay *cached, Relation rel, const Stream *stream, Snapshot snapshot) {
+CachedOverlay *Extend(CachedOverlay *cached, Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot) {
   overlays = list_delete_ptr(overlays, cached);
   MemoryContextSetParent(cached->built->overlay.context, CurrentMemoryContext);
-  ExtendOverlay(cached->built, rel, stream, snapshot);
+  ExtendOverlay(cached->built, rel, stream, settled, snapshot);
   MemoryContextSetParent(cached->built->overlay.context, overlay_cache_context);
   PutFirst(cached);
   cached->built->overlay.statistics.from_cache = false;
@@ -257,8 +229,8 @@ MergeDecision FollowedDecision(Oid relid) {
   return MergeDecision::Own;
 }
 
-CachedOverlay *Build(Relation rel, const Stream *stream, Snapshot snapshot) {
-  BuiltOverlay *built = BuildOverlay(rel, stream, snapshot, false, FollowedDecision(stream->relid));
+CachedOverlay *Build(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot) {
+  BuiltOverlay *built = BuildOverlay(rel, stream, settled, snapshot, false, FollowedDecision(stream->relid));
   auto *cached =
       static_cast<CachedOverlay *>(MemoryContextAllocZero(built->overlay.context, sizeof(CachedOverlay)));
   cached->relid = stream->relid;
@@ -329,7 +301,8 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
 
   // With the locks nobody reclaims what the frontier lacks. News of the catalogs must be heard even where the locks are held
   // already: writers that this snapshot sees may have stopped writing the log (capture/log_limit.hpp) or use a new segment.
-  stream = LockLogsOfLatest(rel, stream);
+  const SegmentSet *settled;
+  stream = LockLogsOfLatest(rel, stream, snapshot, &settled);
   // What is cached stays right without the log, but workers would not come to the same overlay.
   const bool reusable = cached != nullptr && cached->built->stream_generation == stream->generation &&
                         (!cached->built->extendable || LogReaches(cached->built->frontier, stream));
@@ -337,14 +310,14 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
     // Workers build anew, and what they mask must be what we mask.
     const bool alike = stream->plan->strategy == Strategy::Rows || !share_with_workers;
     cached = must_visit || !alike ? nullptr : FindExtendable(rel, stream, snapshot);
-    cached = cached != nullptr ? Extend(cached, rel, stream, snapshot) : Build(rel, stream, snapshot);
+    cached = cached != nullptr ? Extend(cached, rel, stream, settled, snapshot) : Build(rel, stream, settled, snapshot);
     NoteIdentity(cached, snapshot);
     cached->built_in = transaction;
   }
   if (share_with_workers)
     cached->locked_in = transaction;
   else
-    UnlockLogs(stream);
+    UnlockLogs(stream->sources, stream->nsources, settled);
   Overlay *overlay = HandOut(cached);
   TrimIdle(stream->relid);
   return overlay;

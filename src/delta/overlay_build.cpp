@@ -1,6 +1,7 @@
 // Log to overlay; see overlay_build.hpp.
 #include "delta/overlay_build.hpp"
 
+#include "capture/log_hints.hpp"
 #include "capture/open_statements.hpp"
 #include "delta/addition_hash.hpp"
 #include "delta/evaluate.hpp"
@@ -33,6 +34,7 @@ struct PendingVisit {
   BuiltOverlay *built;
   Relation rel;
   const Stream *stream;
+  const SegmentSet *settled;
   bool for_fold;
   bool extending;
   SnapshotView seen;  // when extending: what the earlier snapshot saw
@@ -214,7 +216,7 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   built->overlay.statistics.keys_evaluated = 0;
   built->overlay.statistics.keyed_cost = built->overlay.statistics.whole_cost = 0;
   for (int i = 0; i < stream->nsources; ++i)
-    ReadLog(&stream->sources[i], snapshot, built->positions[i], VisitRecord, visit);
+    ReadLog(&stream->sources[i], visit->settled != nullptr ? visit->settled[i] : 0, snapshot, built->positions[i], VisitRecord, visit);
   // What an earlier read has put together is not shown either, once the owner may not read it.
   if (visit->recompute_reason == nullptr && built->delta != nullptr) CheckOwnerMayRead(stream);
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
@@ -240,11 +242,12 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   built->overlay.statistics.build_ms = INSTR_TIME_GET_MILLISEC(end);
 }
 
-PendingVisit StartVisit(BuiltOverlay *built, Relation rel, const Stream *stream, bool for_fold) {
+PendingVisit StartVisit(BuiltOverlay *built, Relation rel, const Stream *stream, const SegmentSet *settled, bool for_fold) {
   PendingVisit visit = {};
   visit.built = built;
   visit.rel = rel;
   visit.stream = stream;
+  visit.settled = settled;
   visit.for_fold = for_fold;
   visit.own_xid = OwnTransactionId();
   visit.memory_limit = DeltaMemoryLimit(for_fold);
@@ -259,7 +262,7 @@ void NoteSnapshot(BuiltOverlay *built, Snapshot snapshot, int64 own_sequence) {
 
 }  // namespace
 
-BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold,
+BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot, bool for_fold,
                            MergeDecision decision) {
   const MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream overlay", ALLOCSET_DEFAULT_SIZES);
@@ -287,7 +290,7 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
 
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
-  PendingVisit visit = StartVisit(built, rel, stream, for_fold);
+  PendingVisit visit = StartVisit(built, rel, stream, settled, for_fold);
   visit.decision = decision;
   overlay->must_merge = decision == MergeDecision::Merge;
   const char *why_not = nullptr;
@@ -308,6 +311,20 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot
   LeaveOwnerScope(&scope);
   NoteSnapshot(built, snapshot, visit.own_sequence);
   return built;
+}
+
+bool AnySettled(const Stream *stream) {
+  if (IsolationIsSerializable()) return false;
+  for (int i = 0; i < stream->nsources; ++i)
+    if (AnySettled(&stream->sources[i])) return true;
+  return false;
+}
+
+const SegmentSet *SettledBehind(const Stream *stream, const Frontier *frontier) {
+  if (!AnySettled(stream)) return nullptr;
+  auto *settled = static_cast<SegmentSet *>(palloc(sizeof(SegmentSet) * stream->nsources));
+  for (int i = 0; i < stream->nsources; ++i) settled[i] = SettledSegments(&stream->sources[i], frontier);
+  return settled;
 }
 
 bool LogReaches(const FrontierRow *frontier, const Stream *stream) {
@@ -339,11 +356,11 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
   return can;
 }
 
-void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
+void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot) {
   ForgetAdditionHashes(&built->overlay);
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
-  PendingVisit visit = StartVisit(built, rel, stream, false);
+  PendingVisit visit = StartVisit(built, rel, stream, settled, false);
   built->as_new = built->operations == nullptr || built->operations->extends_alike;
   visit.extending = true;
   visit.seen = built->view;

@@ -31,7 +31,14 @@ struct BuiltOverlay {
 
 // Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin. With a
 // decision other than Own the overlay merges or recomputes as told; XX000 when the strategy cannot merge after all.
-BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold, MergeDecision decision);
+// Of each source, the segments in which nothing is pending for who has this frontier (capture/log_hints.hpp); nullptr: all must be
+// read.
+const SegmentSet *SettledBehind(const Stream *stream, const Frontier *frontier);
+bool AnySettled(const Stream *stream);
+
+// Settled: the segments left alone (LockLogs), whose locks are not held.
+BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot, bool for_fold,
+                           MergeDecision decision);
 
 // True when a transaction snapshot cannot tell what the sources held at its time: one of them, or a member of its tree, was
 // changed or rewritten since (only_here: by this very transaction). A query under the snapshot and the log then say different
@@ -45,7 +52,7 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
 bool LogReaches(const FrontierRow *frontier, const Stream *stream);
 
 // Brings it up to snapshot, in place. The caller has taken it out of any cache; nobody holds it.
-void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot);
+void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot);
 
 // The 64-bit id of the current top-level transaction, 0 when it has none.
 uint64 OwnTransactionId();

@@ -181,7 +181,7 @@ bool TruncatedBeyondSnapshot(const Stream *stream, Snapshot snapshot) {
   TruncationSearch search = {OwnTransactionId(), false};
   if (!IsolationUsesXactSnapshot() || search.own_xid == 0) return false;
   for (int i = 0; i < stream->nsources; ++i)
-    ReadLog(&stream->sources[i], snapshot, nullptr, LookForTruncation, &search);
+    ReadLog(&stream->sources[i], 0, snapshot, nullptr, LookForTruncation, &search);
   return search.found;
 }
 
@@ -254,7 +254,7 @@ FoldResult RefreshStream(Oid relid) {
   const List *shared = ShareLogs(stream->sources, stream->nsources);
   stream = LookupStream(relid);
   for (int i = 0; i < stream->nsources; ++i) ReclaimLog(stream->sources[i].relid);
-  for (int i = 0; i < stream->nsources; ++i) LockLog(&stream->sources[i]);
+  LockLogs(stream->sources, stream->nsources, nullptr);
   stream = LookupStream(relid);
 
   // The snapshot comes after the locks: the second of two concurrent folds must see the first.
@@ -291,6 +291,7 @@ FoldResult RefreshStream(Oid relid) {
   if (!rebuild && base_unused) {
     // Nothing can be pending.
     CheckMayRun(stream);
+    UnlockLogs(stream->sources, stream->nsources, nullptr);
   } else if (rebuild && attached && xact_snapshot) {
     ereport(NOTICE, (errmsg("capture of the sources of stream table \"%s\" is attached again", RelationGetRelationName(rel)),
                      errdetail("This transaction's snapshot is older than that, so nothing is computed yet."),
@@ -299,7 +300,16 @@ FoldResult RefreshStream(Oid relid) {
   } else if (!rebuild) {
     SetProgressAction(ProgressAction::Differential);
     SetProgressPhase(ProgressPhase::ReadingChanges);
-    built = BuildOverlay(rel, stream, snapshot, true, MergeDecision::Own);
+    // What a frontier that the log serves lacks stays there in any case, so others may reclaim meanwhile. Who computes one that it
+    // did not serve keeps the locks to the end of the transaction: until its commit nothing tells others what that needs.
+    const bool served = LogReaches(frontier, stream);
+    const SegmentSet *settled = served ? SettledBehind(stream, &frontier->frontier) : nullptr;
+    if (settled != nullptr) {
+      LockLogs(stream->sources, stream->nsources, settled);
+      UnlockLogs(stream->sources, stream->nsources, nullptr);
+    }
+    built = BuildOverlay(rel, stream, settled, snapshot, true, MergeDecision::Own);
+    if (served) UnlockLogs(stream->sources, stream->nsources, settled);
     // A base computed anew has all of this transaction's changes, whether their records were read or not.
     if (!built->overlay.masks_all) own_sequence = built->own_sequence;
   } else if (!SnapshotSeesCapture(stream, snapshot, !xact_snapshot)) {
@@ -333,7 +343,6 @@ FoldResult RefreshStream(Oid relid) {
   if (built != nullptr) MemoryContextDelete(built->overlay.context);
   PopActiveSnapshot();
   UnregisterSnapshot(snapshot);
-  for (int i = 0; i < stream->nsources; ++i) UnlockLog(&stream->sources[i]);
   // Not to the end: whoever changes a tree waits for this lock with tables locked that this transaction may want next.
   UnlockTogether(shared);
   table_close(rel, NoLock);
