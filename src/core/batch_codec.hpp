@@ -189,6 +189,16 @@ class BatchDecoder {
   /// memory; what is written for a null has no meaning. With a stride of the storage length, this is a loop without branches.
   void FixedValues(int i, uint8_t *out, size_t stride) const noexcept;
 
+  /// Writes the values of column `i`, an integer of 1, 2, 4 or 8 bytes (without a sign if `is_unsigned`), as integers of 8
+  /// bytes, all `nrows()` of them; what is written for a null has no meaning. A loop without branches.
+  void Integers(int i, bool is_unsigned, int64_t *out) const noexcept;
+  /// The null bitmap of column `i` (low bit first, set: null), or nullptr when no value is null, or all are.
+  const uint8_t *Nulls(int i) const noexcept { return columns_[i].nulls; }
+  /// Whether all values of column `i` are null.
+  bool AllNull(int i) const noexcept { return columns_[i].all_null; }
+  /// Writes the weights of all rows, -1 or +1.
+  void Weights(int8_t *out) const noexcept;
+
   /// Number of columns of the opened record.
   int ncols() const noexcept { return ncols_; }
   /// Number of rows of the opened record.

@@ -94,6 +94,35 @@ void UnpackColumn(const DecoderColumn &column, uint8_t *out, size_t stride, uint
   }
 }
 
+// As Unpack, of integers that become 8 bytes wide.
+template <class Value, class Difference>
+void Widen(const uint8_t *differences, uint64_t base, int64_t *out, uint32_t nrows) noexcept {
+  for (size_t r = 0; r < nrows; r++)
+    out[r] = static_cast<int64_t>(
+        static_cast<Value>(base + static_cast<uint64_t>(Load<Difference>(differences + r * sizeof(Difference)))));
+}
+
+template <class Value>
+void WidenColumn(const DecoderColumn &column, int64_t *out, uint32_t nrows) noexcept {
+  switch (column.width) {
+    case 0:
+      for (size_t r = 0; r < nrows; r++)
+        out[r] = static_cast<int64_t>(static_cast<Value>(column.base));
+      break;
+    case 1:
+      Widen<Value, uint8_t>(column.values, column.base, out, nrows);
+      break;
+    case 2:
+      Widen<Value, uint16_t>(column.values, column.base, out, nrows);
+      break;
+    case 4:
+      Widen<Value, uint32_t>(column.values, column.base, out, nrows);
+      break;
+    default:
+      Widen<Value, Value>(column.values, 0, out, nrows);
+  }
+}
+
 }  // namespace
 
 const char *BatchStatusMessage(BatchStatus status) noexcept {
@@ -311,6 +340,39 @@ void BatchDecoder::FixedValues(int i, uint8_t *out, size_t stride) const noexcep
     default:
       for (size_t r = 0; r < nrows_; r++)
         std::memcpy(out + r * stride, column.values + r * static_cast<size_t>(length), static_cast<size_t>(length));
+  }
+}
+
+void BatchDecoder::Integers(int i, bool is_unsigned, int64_t *out) const noexcept {
+  const DecoderColumn &column = columns_[i];
+  assert(status_ == BatchStatus::kOk && i < ncols_ && IsInteger(column.layout.length));
+  if (column.all_null)
+    return;
+  switch (column.layout.length) {
+    case 1:
+      return is_unsigned ? WidenColumn<uint8_t>(column, out, nrows_) : WidenColumn<int8_t>(column, out, nrows_);
+    case 2:
+      return is_unsigned ? WidenColumn<uint16_t>(column, out, nrows_) : WidenColumn<int16_t>(column, out, nrows_);
+    case 4:
+      return is_unsigned ? WidenColumn<uint32_t>(column, out, nrows_) : WidenColumn<int32_t>(column, out, nrows_);
+    default:
+      return WidenColumn<int64_t>(column, out, nrows_);
+  }
+}
+
+void BatchDecoder::Weights(int8_t *out) const noexcept {
+  switch (weight_form_) {
+    case kAllPositive:
+    case kAllNegative:
+      std::memset(out, weight_form_ == kAllPositive ? 1 : -1, nrows_);
+      break;
+    case kAlternating:
+      for (uint32_t r = 0; r < nrows_; r++)
+        out[r] = static_cast<int8_t>(static_cast<int>(r % 2) * 2 - 1);
+      break;
+    default:
+      for (uint32_t r = 0; r < nrows_; r++)
+        out[r] = GetBit(weights_, r) ? -1 : 1;
   }
 }
 

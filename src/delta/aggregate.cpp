@@ -3,6 +3,7 @@
 // instead of calling the inverse; an inverse that returns NULL refuses.
 #include "delta/aggregate.hpp"
 
+#include "delta/aggregate_sums.hpp"
 #include "pg/aggregate_catalog.hpp"
 #include "pg/boundary.hpp"
 
@@ -200,13 +201,9 @@ void AdvanceState(const AggregateSet *set, AggregateProgram *program, AggregateS
 // True when taking this value out of an InsertOnly state could change it.
 bool MayBeExtremum(const AggregateProgram *program, const AggregateState *state, Datum value) {
   if (!program->has_sort) return true;
-  auto *sort = const_cast<FmgrInfo *>(&program->sort);
   // Of two booleans, the one that the other sorts before never decides.
-  if (program->state_type == BOOLOID &&
-      DatumGetBool(FunctionCall2Coll(sort, program->collation, BoolGetDatum(!DatumGetBool(value)), value))) {
-    return false;
-  }
-  return state->isnull || !DatumGetBool(FunctionCall2Coll(sort, program->collation, state->value, value));
+  if (program->state_type == BOOLOID && Sorts(program, BoolGetDatum(!DatumGetBool(value)), value)) return false;
+  return state->isnull || !Sorts(program, state->value, value);
 }
 
 void RetractState(const AggregateSet *set, AggregateProgram *program, AggregateState *state, const Datum *values,
@@ -216,8 +213,7 @@ void RetractState(const AggregateSet *set, AggregateProgram *program, AggregateS
   const bool strict = moving ? program->inverse.fn_strict : program->transition.fn_strict;
   if (!LoadArguments(program, strict, call, values, nulls)) return;
   if (state->count == 1) {
-    FreeState(program, state);
-    InitializeState(set, program, state);
+    ResetState(set, program, state);
     return;
   }
   if (state->count <= 0 || (moving && state->isnull)) {
@@ -245,6 +241,15 @@ void RetractState(const AggregateSet *set, AggregateProgram *program, AggregateS
 }
 
 }  // namespace
+
+void ResetState(const AggregateSet *set, const AggregateProgram *program, AggregateState *state) {
+  FreeState(program, state);
+  InitializeState(set, program, state);
+}
+
+bool Sorts(const AggregateProgram *program, Datum a, Datum b) {
+  return DatumGetBool(FunctionCall2Coll(const_cast<FmgrInfo *>(&program->sort), program->collation, a, b));
+}
 
 List *AggregateInputs(const DeltaPlan *plan) {
   List *inputs = NIL;
@@ -279,6 +284,7 @@ AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states) {
   set->naggregates = plan->naggregates;
   set->programs = static_cast<AggregateProgram *>(palloc0(sizeof(AggregateProgram) * Max(plan->naggregates, 1)));
   set->state_context = states;
+  set->constants = CurrentMemoryContext;
   set->temporary = AllocSetContextCreate(CurrentMemoryContext, "pgstream aggregate call", ALLOCSET_SMALL_SIZES);
 
   // All that the support functions look at is curaggcontext's memory (AggCheckCallContext) and, for a scratch context,
@@ -335,6 +341,10 @@ void AdvanceWithoutInputs(const AggregateSet *set, AggregateState *states, int64
   for (int i = 0; i < set->naggregates; i++) {
     AggregateProgram *program = &set->programs[i];
     if (!HasNoInputs(program)) continue;
+    if (program->aggregate == F_COUNT_) {
+      AddCount(set, i, &states[i], n);
+      continue;
+    }
     for (int64 done = 0; done < n && !states[i].doubtful; done++)
       AdvanceState(set, program, &states[i], nullptr, nullptr);
     for (int64 done = 0; done > n && !states[i].doubtful; done--)

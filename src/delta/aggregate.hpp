@@ -40,6 +40,8 @@ struct AggregateProgram {
   bool initial_null;
   FmgrInfo transition, inverse, final, serialize, deserialize, combine, sort;
   FunctionCallInfo transition_call, inverse_call;
+  Datum *zeros;  // of internal states: those of 1, 2, 4, ... zeros, nzeros of them (aggregate_sums.cpp)
+  int nzeros;
 };
 
 // The aggregates of a plan, made ready to run. An *input row* holds, aggregate by aggregate, the filter's verdict (when
@@ -53,6 +55,7 @@ struct AggregateSet {
   bool overflow_is_doubt;       // see AdvanceStates
   uint16 fingerprint;           // of the functions and state types, stored with every state
   MemoryContext state_context;  // what AggCheckCallContext tells the functions
+  MemoryContext constants;      // of the set itself
   MemoryContext temporary;      // a child of the creating context; the caller resets it between rows
   AggState *call_context;
 };
@@ -66,6 +69,12 @@ AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states);
 
 // Sets the states (naggregates of them) to those of a group without rows.
 void InitializeStates(const AggregateSet *set, AggregateState *states);
+
+// Makes a state that of no rows again, freeing what it held.
+void ResetState(const AggregateSet *set, const AggregateProgram *program, AggregateState *state);
+
+// Of min and max: true when a comes before b, the result being the first.
+bool Sorts(const AggregateProgram *program, Datum a, Datum b);
 
 // Adds one input row to the states of all aggregates but those in `skip` (bit i: aggregate i; only the first 64 can be
 // skipped). What leaves the type's range is an error, as in the query, or, if overflow_is_doubt, makes the state doubtful.

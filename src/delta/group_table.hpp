@@ -42,6 +42,7 @@ struct Group {
   int64 ordinal;         // of its addition, -1 without
   int64 net;             // change of the number of its rows
   GroupChange *changes;  // where they are not applied at once
+  uint32 direct;         // the number of what was grouped directly of it, plus 1; 0: nothing was
   Group *next_touched;
   struct BagRow *base_rows;  // of a fold of the keyed strategy: the key's base rows
 };

@@ -77,6 +77,21 @@ bool InPart(const GroupsDelta *delta, int64 hash) {
   return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
 }
 
+// The group with these keys, for a change of it.
+Group *Touch(GroupsDelta *delta, const Datum *keys, const bool *nulls, bool *created) {
+  Group *const group = FindGroup(delta->table, keys, nulls, created);
+  if (*created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
+    delta->overflowed = GroupsOverflow(delta);
+  }
+  if (!group->touched) {
+    group->touched = true;
+    group->next_touched = delta->touched;
+    delta->touched = group;
+    if (group->state == GroupState::Unknown) delta->unknown++;
+  }
+  return group;
+}
+
 // One net change of the source. Gains come first, then losses.
 void TakeChange(const NetRow *row, int64 weight, void *argument) {
   auto *delta = static_cast<GroupsDelta *>(argument);
@@ -89,16 +104,7 @@ void TakeChange(const NetRow *row, int64 weight, void *argument) {
   }
   delta->changes_taken++;
   bool created;
-  Group *group = FindGroup(delta->table, row->values, row->nulls, &created);
-  if (created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
-    delta->overflowed = GroupsOverflow(delta);
-  }
-  if (!group->touched) {
-    group->touched = true;
-    group->next_touched = delta->touched;
-    delta->touched = group;
-    if (group->state == GroupState::Unknown) delta->unknown++;
-  }
+  Group *const group = Touch(delta, row->values, row->nulls, &created);
   // An overlay that is extended may find the group empty, its keys as they looked on a row that went (1.0, now 1.00).
   if (!created && weight > 0 && group->net == 0 && group->rows == 0 && !delta->keys_are_images) {
     ReplaceKeys(delta->table, group, row->values);
@@ -112,6 +118,26 @@ void TakeChange(const NetRow *row, int64 weight, void *argument) {
   if (delta->insert_only == 0 && delta->changes_taken % kChangesPerMemoryCheck == 0 &&
       MemoryContextMemAllocated(delta->changes, false) > delta->memory_limit / 4) {
     Settle(delta);
+  }
+}
+
+// What was grouped directly. It is applied after what was kept of a group; the two have no row image in common.
+void TakeDirectGroups(GroupsDelta *delta) {
+  if (delta->direct == nullptr) return;
+  auto *const keys = static_cast<Datum *>(palloc(sizeof(Datum) * (delta->plan->nkeys + 1)));
+  auto *const nulls = static_cast<bool *>(palloc(sizeof(bool) * (delta->plan->nkeys + 1)));
+  for (uint32 i = 0; i < delta->direct->groups.count(); i++) {
+    CHECK_FOR_INTERRUPTS();
+    if (!HasChanges(delta->direct, i)) continue;
+    delta->changes_seen++;
+    if (delta->overflowed) continue;
+    DirectKeys(delta->direct, i, keys, nulls);
+    if (delta->parts > 1 && !InPart(delta, HashGroupKeys(delta->table, keys, nulls))) continue;
+    delta->changes_taken++;
+    bool created;
+    Group *const group = Touch(delta, keys, nulls, &created);
+    group->net += delta->direct->groups.Net(i);
+    group->direct = i + 1;
   }
 }
 
@@ -151,6 +177,7 @@ const char *ApplyChanges(GroupsDelta *delta, Group *group) {
   }
   if (delta->insert_only != 0) CancelOpposites(delta, group);
   ApplyKept(delta, group);
+  if (group->direct > 0) ApplyDirectly(delta->direct, group->direct - 1, set, group->states);
   AdvanceWithoutInputs(set, group->states, group->net);
   MemoryContextReset(set->temporary);
   // Where equal keys can look different (1.0 and 1.00), the one shown may be the one that went.
@@ -184,6 +211,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   delta->reader = NewGroupRowReader(plan, delta->keeps_state);
   delta->groups = AllocSetContextCreate(context, "pg_stream group states", ALLOCSET_DEFAULT_SIZES);
   delta->table = NewGroupTable(plan, delta->groups);
+  if (delta->keeps_state) delta->direct = GroupDirectly(delta->source, plan, delta->memory_limit / 4);
   if (delta->keeps_state) delta->aggregates = PrepareAggregates(plan, delta->groups);
   delta->writer = NewGroupWriter(rel, plan, delta->aggregates);
   MemoryContextSwitchTo(old);
@@ -219,6 +247,7 @@ void ForgetTouched(GroupsDelta *delta) {
     group->touched = group->retracted = false;
     group->net = 0;
     group->changes = nullptr;
+    group->direct = 0;
   }
   delta->touched = nullptr;
   delta->unknown = 0;
@@ -239,6 +268,7 @@ bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, 
   delta->overflowed = false;
   delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
   VisitSourceDelta(delta->source, TakeChange, delta);
+  TakeDirectGroups(delta);
   if (!delta->overflowed) LookUpGroups(delta);
   EndBaseLookup(delta->lookup);
   delta->lookup = nullptr;

@@ -25,6 +25,7 @@ struct GroupsDelta {
   MemoryContext groups;   // groups and their states
   MemoryContext changes;  // pending ones, reset by finish
   SourceDelta *source;
+  DirectGroups *direct;  // what it grouped directly; nullptr: nothing ever
   GroupRowReader *reader;
   GroupTable *table;
   AggregateSet *aggregates;  // nullptr without states

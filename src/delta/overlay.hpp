@@ -24,6 +24,7 @@ struct OverlayStatistics {
   double whole_cost;      // ... and of the whole query
   bool from_cache;        // this acquisition found it ready
   bool extended;          // ... or extended an earlier one
+  int64 summed;           // changed rows that were summed as they lie in the log, ever
   bool evaluates;         // rows were evaluated: by native code where why_interpreted is a null pointer
   const char *why_interpreted;
 };

@@ -38,6 +38,7 @@ struct SourceDelta {
   MemoryContext context;  // of rows and buckets; reset when cleared
   RowEvaluator *evaluator;
   OverlayStatistics *statistics;  // nullptr: nobody asks
+  DirectGroups *direct;           // nullptr: all rows are consolidated
   SourceRow **buckets;
   uint32 nbuckets;  // a power of two
   int64 nrows;
@@ -58,6 +59,11 @@ SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile) {
   delta->positions = static_cast<int *>(palloc((delta->evaluator->expressions.ncolumns + 1) * sizeof(int)));
   initStringInfo(&delta->image);
   return delta;
+}
+
+DirectGroups *GroupDirectly(SourceDelta *delta, const DeltaPlan *plan, Size limit) {
+  delta->direct = NewDirectGroups(plan, &delta->evaluator->expressions, delta->context, limit);
+  return delta->direct;
 }
 
 void NoteEvaluation(SourceDelta *delta, OverlayStatistics *statistics) { delta->statistics = statistics; }
@@ -211,13 +217,21 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
   status = decoder.Open(record->batch, record->batch_size, delta->decoder_columns, delta->record_columns);
   if (status != BatchStatus::kOk) ReportDamage(status);
   if (const char *const why = MatchColumns(delta, &decoder)) return why;
-  if (const Size size = FixedImageSize(delta, &decoder)) {
+  const uint8 *only = nullptr;  // where not zero; nullptr: all rows
+  if (delta->direct != nullptr) {
+    CHECK_FOR_INTERRUPTS();
+    only = TakeDirectly(delta->direct, &decoder, delta->positions);
+    if (only == nullptr) return nullptr;
+  }
+  const Size size = only == nullptr ? FixedImageSize(delta, &decoder) : 0;
+  if (size > 0) {
     AddFixedRows(delta, &decoder, size);
     return nullptr;
   }
   int weight;
-  while (decoder.Next(&weight, delta->views) == BatchStatus::kOk) {
+  for (uint32 row = 0; decoder.Next(&weight, delta->views) == BatchStatus::kOk; row++) {
     CHECK_FOR_INTERRUPTS();
+    if (only != nullptr && only[row] == 0) continue;
     BuildImage(delta);
     FindOrAdd(delta, delta->image.data, static_cast<uint32>(delta->image.len))->weight += weight;
   }
@@ -228,7 +242,8 @@ void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
   RowEvaluator *const evaluator = delta->evaluator;
   FollowJitSettings(evaluator);
   if (delta->statistics != nullptr) {
-    delta->statistics->evaluates = true;
+    delta->statistics->summed = delta->direct != nullptr ? delta->direct->rows : 0;
+    delta->statistics->evaluates = delta->nrows > 0 || delta->direct == nullptr;
     delta->statistics->why_interpreted = evaluator->compiled != nullptr ? nullptr : evaluator->why_interpreted;
   }
   VisitRows(delta, true, visit, argument);
@@ -244,6 +259,7 @@ void ClearSourceDelta(SourceDelta *delta) {
   delta->buckets = nullptr;
   delta->nbuckets = 0;
   delta->nrows = 0;
+  if (delta->direct != nullptr) ForgetDirectGroups(delta->direct);
 }
 
 }  // namespace pgstream

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "capture/change_log.hpp"
+#include "delta/direct_groups.hpp"
 #include "delta/overlay.hpp"
 #include "delta/row_evaluator.hpp"
 #include "pg/includes.hpp"
@@ -25,6 +26,10 @@ SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile);
 
 // Has every visit note in an overlay's statistics how its rows are evaluated.
 void NoteEvaluation(SourceDelta *delta, OverlayStatistics *statistics);
+
+// Has records grouped directly from now on, for a plan of groups with states where that can be done (direct_groups.hpp), in
+// about `limit` bytes: rows taken that way are not visited. nullptr: it cannot be done.
+DirectGroups *GroupDirectly(SourceDelta *delta, const DeltaPlan *plan, Size limit);
 
 // Adds the rows of one record (kind 'c'). Returns nullptr, or why the record cannot be used.
 const char *AddRecord(SourceDelta *delta, const LogRecord *record);

@@ -29,6 +29,8 @@ void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, Expl
   ExplainPropertyInteger("Rows Added", nullptr, statistics->added, es);
   if (statistics->keys_evaluated > 0 && !masks_all)
     ExplainPropertyInteger("Keys Evaluated", nullptr, statistics->keys_evaluated, es);
+  if (statistics->summed > 0 && !masks_all && (es->timing || es->verbose))
+    ExplainPropertyInteger("Changes Summed", nullptr, statistics->summed, es);
   if (statistics->evaluates && !masks_all && (es->timing || es->verbose)) {
     ExplainPropertyText("Expressions", statistics->why_interpreted == nullptr ? "compiled" : "interpreted", es);
     if (statistics->why_interpreted != nullptr) ExplainPropertyText("Interpreted Because", statistics->why_interpreted, es);

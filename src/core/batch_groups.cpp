@@ -1,0 +1,318 @@
+// Adding records to groups; see batch_groups.hpp.
+//
+// Three passes over a record, each a loop over one column: which rows pass, which group each is of, what each adds. Rows of no
+// group add to a group that nobody reads, so that the loops need not ask.
+#include "core/batch_groups.hpp"
+
+#include <cstring>
+#include <type_traits>
+
+namespace pgstream {
+namespace {
+
+constexpr uint32_t kFirstRoom = 256;
+
+bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return (nulls[row / 8] >> (row % 8) & 1) != 0; }
+
+int SlotsOf(BatchSumKind kind) noexcept {
+  switch (kind) {
+    case BatchSumKind::kCount:
+      return 1;
+    case BatchSumKind::kSum:
+      return 2;
+    case BatchSumKind::kWideSum:
+      return 3;
+    default:
+      return 4;
+  }
+}
+
+uint64_t Mix(uint64_t h) noexcept {
+  h ^= h >> 32;
+  h *= 0xD6E8FEB86659FD93u;
+  h ^= h >> 32;
+  return h;
+}
+
+// Sums go modulo their width.
+int64_t Plus(int64_t a, int64_t b) noexcept { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
+
+int64_t Times(int64_t value, int weight) noexcept {
+  return static_cast<int64_t>(static_cast<uint64_t>(value) * static_cast<uint64_t>(static_cast<int64_t>(weight)));
+}
+
+WideInteger LoadWide(const int64_t *slots) noexcept {
+  WideInteger value;
+  std::memcpy(&value, slots, sizeof(value));
+  return value;
+}
+
+template <class Compare>
+void Filter(const int64_t *values, uint32_t nrows, int64_t constant, uint8_t *passed, Compare compare) noexcept {
+  for (uint32_t r = 0; r < nrows; r++) passed[r] = static_cast<uint8_t>(passed[r] & static_cast<uint8_t>(compare(values[r], constant)));
+}
+
+void FilterBy(BatchComparison comparison, const int64_t *values, uint32_t nrows, int64_t constant, uint8_t *passed) noexcept {
+  switch (comparison) {
+    case BatchComparison::kEqual:
+      return Filter(values, nrows, constant, passed, [](int64_t a, int64_t b) { return a == b; });
+    case BatchComparison::kNotEqual:
+      return Filter(values, nrows, constant, passed, [](int64_t a, int64_t b) { return a != b; });
+    case BatchComparison::kLess:
+      return Filter(values, nrows, constant, passed, [](int64_t a, int64_t b) { return a < b; });
+    case BatchComparison::kLessEqual:
+      return Filter(values, nrows, constant, passed, [](int64_t a, int64_t b) { return a <= b; });
+    case BatchComparison::kGreater:
+      return Filter(values, nrows, constant, passed, [](int64_t a, int64_t b) { return a > b; });
+    case BatchComparison::kGreaterEqual:
+      return Filter(values, nrows, constant, passed, [](int64_t a, int64_t b) { return a >= b; });
+  }
+}
+
+// Calls visit(row) for each row whose value is not null.
+template <class Visit>
+void ForValues(uint32_t nrows, const uint8_t *nulls, Visit visit) noexcept {
+  if (nulls == nullptr) {
+    for (uint32_t r = 0; r < nrows; r++) visit(r);
+  } else {
+    for (uint32_t r = 0; r < nrows; r++)
+      if (!IsNull(nulls, r)) visit(r);
+  }
+}
+
+}  // namespace
+
+static_assert(std::is_trivially_destructible_v<BatchGroups>, "an error may jump over it");
+
+void BatchGroups::Init(const BatchGroupPlan *plan, const MaskAllocator &allocator, uint32_t limit, uint64_t seed) noexcept {
+  *this = BatchGroups();
+  plan_ = plan;
+  allocator_ = allocator;
+  limit_ = limit;
+  seed_ = seed;
+  stride_ = static_cast<size_t>(plan->nkeys) + 1;
+  for (int i = 0; i < plan->nsums; i++) stride_ += static_cast<size_t>(SlotsOf(plan->sums[i].kind));
+}
+
+void BatchGroups::Forget() noexcept {
+  const MaskAllocator allocator = allocator_;
+  Init(plan_, allocator, limit_, seed_);
+}
+
+BatchSumValue BatchGroups::Value(uint32_t group, int i) const noexcept {
+  const int64_t *slots = Record(group) + plan_->nkeys + 1;
+  for (int before = 0; before < i; before++) slots += SlotsOf(plan_->sums[before].kind);
+  BatchSumValue value = {slots[0], 0, false, 0, 0};
+  switch (plan_->sums[i].kind) {
+    case BatchSumKind::kCount:
+      break;
+    case BatchSumKind::kSum:
+      value.sum = slots[1];
+      break;
+    case BatchSumKind::kWideSum:
+      value.sum = LoadWide(slots + 1);
+      break;
+    default:
+      value.any = slots[1] != 0;
+      value.extreme = slots[2];
+      value.net = slots[3];
+  }
+  return value;
+}
+
+void BatchGroups::MakeRoomForRows(uint32_t nrows) noexcept {
+  if (nrows <= rows_room_) return;
+  if (rows_room_ > 0) {
+    allocator_.release(allocator_.context, values_);
+    rows_room_ = 0;
+  }
+  const size_t room = (static_cast<size_t>(nrows) + 63) / 64 * 64;
+  const size_t columns = static_cast<size_t>(plan_->ncolumns) * sizeof(int64_t);
+  auto *memory = static_cast<char *>(allocator_.allocate(allocator_.context, room * (columns + sizeof(uint32_t) + 2)));
+  values_ = reinterpret_cast<int64_t *>(memory);
+  groups_ = reinterpret_cast<uint32_t *>(memory + room * columns);
+  weights_ = reinterpret_cast<int8_t *>(groups_ + room);
+  passed_ = reinterpret_cast<uint8_t *>(weights_ + room);
+  rows_room_ = static_cast<uint32_t>(room);
+}
+
+// --- Which rows pass ---------------------------------------------------------------------------------------------------
+
+void BatchGroups::Decide(const BatchDecoder &record, const int *positions) noexcept {
+  const uint32_t nrows = record.nrows();
+  std::memset(passed_, 1, nrows);
+  for (int i = 0; i < plan_->nconditions; i++) {
+    const BatchCondition &condition = plan_->conditions[i];
+    const int position = positions[condition.column];
+    if (record.AllNull(position)) {
+      std::memset(passed_, 0, nrows);
+      return;
+    }
+    FilterBy(condition.comparison, values_ + static_cast<size_t>(condition.column) * rows_room_, nrows, condition.constant, passed_);
+    if (const uint8_t *nulls = record.Nulls(position)) {
+      for (uint32_t r = 0; r < nrows; r++)
+        if (IsNull(nulls, r)) passed_[r] = 0;
+    }
+  }
+}
+
+// --- Which group each is of ----------------------------------------------------------------------------------------------
+
+void BatchGroups::GrowDirectory() noexcept {
+  const uint64_t capacity = capacity_ == 0 ? kFirstRoom * 2 : capacity_ * 2;
+  auto *directory = static_cast<uint32_t *>(allocator_.allocate(allocator_.context, capacity * sizeof(uint32_t)));
+  std::memset(directory, 0, capacity * sizeof(uint32_t));
+  for (uint32_t group = 0; group < count_; group++) {
+    const int64_t *keys = Keys(group);
+    uint64_t hash = seed_;
+    for (int i = 0; i < plan_->nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(keys[i]));
+    uint64_t at = hash & (capacity - 1);
+    while (directory[at] != 0) at = (at + 1) & (capacity - 1);
+    directory[at] = group + 1;
+  }
+  if (capacity_ > 0) allocator_.release(allocator_.context, directory_);
+  directory_ = directory;
+  capacity_ = capacity;
+}
+
+// A record of zeros for one more group.
+uint32_t BatchGroups::NewGroup() noexcept {
+  if (count_ + 2 > room_) {
+    const uint32_t room = room_ == 0 ? kFirstRoom : room_ * 2;
+    auto *records = static_cast<int64_t *>(allocator_.allocate(allocator_.context, room * stride_ * sizeof(int64_t)));
+    std::memset(records, 0, room * stride_ * sizeof(int64_t));
+    if (room_ > 0) {
+      std::memcpy(records, records_, room_ * stride_ * sizeof(int64_t));
+      allocator_.release(allocator_.context, records_);
+    }
+    records_ = records;
+    room_ = room;
+  }
+  return ++count_;
+}
+
+// The number of a row's record; 0 when its group is beyond the limit.
+template <int kKeys>
+uint32_t BatchGroups::Find(const int64_t *const *columns, uint32_t row) noexcept {
+  const int nkeys = kKeys >= 0 ? kKeys : plan_->nkeys;
+  uint64_t hash = seed_;
+  for (int i = 0; i < nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(columns[i][row]));
+  uint64_t at = hash & (capacity_ - 1);
+  for (uint32_t found; (found = directory_[at]) != 0; at = (at + 1) & (capacity_ - 1)) {
+    const int64_t *keys = records_ + found * stride_;
+    int same = 0;
+    while (same < nkeys && keys[same] == columns[same][row]) same++;
+    if (same == nkeys) return found;
+  }
+  if (count_ == limit_) return 0;
+  const uint32_t made = NewGroup();
+  for (int i = 0; i < nkeys; i++) records_[made * stride_ + static_cast<size_t>(i)] = columns[i][row];
+  directory_[at] = made;
+  // Half full at most.
+  if (static_cast<uint64_t>(count_) * 2 > capacity_) GrowDirectory();
+  return made;
+}
+
+template <int kKeys>
+uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, uint8_t *left) noexcept {
+  const int64_t *columns[kMostBatchKeys];
+  for (int i = 0; i < plan_->nkeys; i++) columns[i] = values_ + static_cast<size_t>(plan_->keys[i]) * rows_room_;
+  uint32_t nleft = 0;
+  for (uint32_t r = 0; r < nrows; r++) {
+    groups_[r] = passed_[r] != 0 && left[r] == 0 ? Find<kKeys>(columns, r) : 0;
+    left[r] = static_cast<uint8_t>(left[r] | (passed_[r] != 0 && groups_[r] == 0));
+    nleft += left[r];
+  }
+  return nleft;
+}
+
+uint32_t BatchGroups::FindGroups(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept {
+  const uint32_t nrows = record.nrows();
+  std::memset(left, 0, nrows);
+  for (int i = 0; i < plan_->nkeys; i++) {
+    const int position = positions[plan_->keys[i]];
+    if (record.AllNull(position)) {
+      std::memcpy(left, passed_, nrows);
+    } else if (const uint8_t *nulls = record.Nulls(position)) {
+      for (uint32_t r = 0; r < nrows; r++)
+        if (IsNull(nulls, r)) left[r] = passed_[r];
+    }
+  }
+  if (capacity_ == 0) GrowDirectory();
+  switch (plan_->nkeys) {
+    case 1:
+      return FindGroupsOf<1>(nrows, left);
+    case 2:
+      return FindGroupsOf<2>(nrows, left);
+    default:
+      return FindGroupsOf<-1>(nrows, left);
+  }
+}
+
+// --- What each adds ------------------------------------------------------------------------------------------------------
+
+void BatchGroups::AddSum(const BatchSum &sum, int slot, const BatchDecoder &record, int position) noexcept {
+  if (record.AllNull(position)) return;
+  const uint32_t nrows = record.nrows();
+  const uint8_t *const nulls = record.Nulls(position);
+  const int64_t *const values = values_ + static_cast<size_t>(sum.column) * rows_room_;
+  const uint32_t *const groups = groups_;
+  const int8_t *const weights = weights_;
+  int64_t *const records = records_ + slot;
+  const size_t stride = stride_;
+  switch (sum.kind) {
+    case BatchSumKind::kCount:
+      return ForValues(nrows, nulls, [=](uint32_t r) { records[groups[r] * stride] += weights[r]; });
+    case BatchSumKind::kSum:
+      return ForValues(nrows, nulls, [=](uint32_t r) {
+        int64_t *const at = records + groups[r] * stride;
+        at[0] += weights[r];
+        at[1] = Plus(at[1], Times(values[r], weights[r]));
+      });
+    case BatchSumKind::kWideSum:
+      return ForValues(nrows, nulls, [=](uint32_t r) {
+        int64_t *const at = records + groups[r] * stride;
+        at[0] += weights[r];
+        // No product of 8 bytes and no sum of so few values leaves 16 bytes.
+        const WideInteger total = LoadWide(at + 1) + static_cast<WideInteger>(values[r]) * weights[r];
+        std::memcpy(at + 1, &total, sizeof(total));
+      });
+    case BatchSumKind::kLeast:
+    case BatchSumKind::kGreatest: {
+      const bool least = sum.kind == BatchSumKind::kLeast;
+      return ForValues(nrows, nulls, [=](uint32_t r) {
+        int64_t *const at = records + groups[r] * stride;
+        at[0] += weights[r];
+        if (at[1] == 0 || (least ? values[r] < at[2] : values[r] > at[2])) {
+          at[1] = 1;
+          at[2] = values[r];
+          at[3] = weights[r];
+        } else if (values[r] == at[2]) {
+          at[3] += weights[r];
+        }
+      });
+    }
+  }
+}
+
+uint32_t BatchGroups::Add(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept {
+  const uint32_t nrows = record.nrows();
+  if (nrows == 0) return 0;
+  MakeRoomForRows(nrows);
+  for (int i = 0; i < plan_->ncolumns; i++)
+    if (plan_->columns[i].is_integer) record.Integers(positions[i], plan_->columns[i].is_unsigned, values_ + static_cast<size_t>(i) * rows_room_);
+  record.Weights(weights_);
+  Decide(record, positions);
+  const uint32_t nleft = FindGroups(record, positions, left);
+  if (count_ == 0) return nleft;
+  int64_t *const nets = records_ + plan_->nkeys;
+  for (uint32_t r = 0; r < nrows; r++) nets[groups_[r] * stride_] += weights_[r];
+  int slot = plan_->nkeys + 1;
+  for (int i = 0; i < plan_->nsums; i++) {
+    AddSum(plan_->sums[i], slot, record, positions[plan_->sums[i].column]);
+    slot += SlotsOf(plan_->sums[i].kind);
+  }
+  return nleft;
+}
+
+}  // namespace pgstream

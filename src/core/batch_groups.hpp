@@ -1,0 +1,126 @@
+// Groups of the rows of change-log records: how many came and went, and the sums of integer columns, by key.
+//
+// What the groups strategy does for a plan whose keys, conditions and aggregates' arguments are plain integer columns: nothing
+// of it can raise an error, and what is summed does not depend on the order of rows. So rows need not be
+// consolidated first, no expression is evaluated, and a record is done column by column.
+//
+// Promises: every row of a record is rejected by a condition, summed in its group, or left to the caller; which of these
+// depends on its values alone, except that groups beyond the limit are left, always all their rows. Sums are exact (kSum
+// modulo 2^64, kWideSum modulo 2^128). Plain data without a destructor; all memory comes from the caller's
+// allocator, which may leave by longjmp: what was being added is undefined then.
+// Refuses: NULL keys (such rows are left to the caller), and to forget single groups.
+#pragma once
+
+#include "core/batch_codec.hpp"
+#include "core/tid_mask.hpp"
+
+namespace pgstream {
+
+/// A column of the rows that is looked at.
+struct BatchGroupColumn {
+  bool is_integer;   ///< of 1, 2, 4 or 8 bytes; else all that counts is whether it is null
+  bool is_unsigned;
+};
+
+enum class BatchComparison : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
+
+/// A row passes when the comparison is true: a null does not.
+struct BatchCondition {
+  int column;
+  BatchComparison comparison;
+  int64_t constant;
+};
+
+/// What is kept of a column in each group. Nulls count for nothing.
+enum class BatchSumKind : uint8_t {
+  kCount,    ///< the net number of values
+  kSum,      ///< and their net sum, in 8 bytes
+  kWideSum,  ///< and their net sum, in 16 bytes
+  kLeast,    ///< and of the least value among those that came or went, how many came, net
+  kGreatest  ///< and of the greatest
+};
+
+struct BatchSum {
+  BatchSumKind kind;
+  int column;
+};
+
+__extension__ typedef __int128 WideInteger;
+
+/// What became of a column in a group.
+struct BatchSumValue {
+  int64_t count;       ///< net number of values
+  WideInteger sum;     ///< kSum (as an int64_t), kWideSum
+  bool any;            ///< kLeast, kGreatest: a value came or went
+  int64_t extreme;     ///< the least or greatest of those
+  int64_t net;         ///< how many of that value came, net
+};
+
+/// Most keys a plan can have.
+constexpr int kMostBatchKeys = 32;
+
+/// What is done with rows. Arrays are the caller's and outlive the groups.
+struct BatchGroupPlan {
+  int ncolumns;
+  const BatchGroupColumn *columns;
+  int nkeys;  ///< at most kMostBatchKeys; 0: all rows are one group
+  const int *keys;
+  int nconditions;
+  const BatchCondition *conditions;
+  int nsums;
+  const BatchSum *sums;
+};
+
+class BatchGroups {
+ public:
+  /// Empty, without memory. At most `limit` groups; `seed` makes the hash no constant.
+  void Init(const BatchGroupPlan *plan, const MaskAllocator &allocator, uint32_t limit, uint64_t seed) noexcept;
+
+  /// Adds the rows of a record whose column positions[i] is column i of the plan. Returns how many rows are left to the
+  /// caller, and which: where left[r] is not zero (`left` has room for all rows).
+  uint32_t Add(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept;
+
+  /// Forgets all groups; the caller has taken back all memory that was allocated.
+  void Forget() noexcept;
+
+  /// Number of groups; they are numbered from 0 in order of appearance.
+  uint32_t count() const noexcept { return count_; }
+  /// The values of a group's keys.
+  const int64_t *Keys(uint32_t group) const noexcept { return Record(group); }
+  /// Rows that came less rows that went.
+  int64_t Net(uint32_t group) const noexcept { return Record(group)[plan_->nkeys]; }
+  /// What became of sum `i` in a group.
+  BatchSumValue Value(uint32_t group, int i) const noexcept;
+
+ private:
+  const int64_t *Record(uint32_t group) const noexcept { return records_ + (static_cast<size_t>(group) + 1) * stride_; }
+  void MakeRoomForRows(uint32_t nrows) noexcept;
+  void Decide(const BatchDecoder &record, const int *positions) noexcept;
+  uint32_t FindGroups(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept;
+  template <int kKeys>
+  uint32_t FindGroupsOf(uint32_t nrows, uint8_t *left) noexcept;
+  template <int kKeys>
+  uint32_t Find(const int64_t *const *columns, uint32_t row) noexcept;
+  uint32_t NewGroup() noexcept;
+  void GrowDirectory() noexcept;
+  void AddSum(const BatchSum &sum, int slot, const BatchDecoder &record, int position) noexcept;
+
+  const BatchGroupPlan *plan_;
+  MaskAllocator allocator_;
+  uint32_t limit_, count_;
+  uint64_t seed_;
+  size_t stride_;        // integers of a group: its keys, its net rows, its sums
+  // Group g is record g + 1. Record 0 takes what is of no group.
+  int64_t *records_;
+  uint32_t room_;        // records there is memory for
+  uint32_t *directory_;  // open addressing over numbers of records; 0: free
+  uint64_t capacity_;    // a power of two, or 0
+  // Of the record that is added.
+  uint32_t rows_room_;
+  int64_t *values_;      // column after column, rows_room_ of each
+  uint32_t *groups_;     // of each row, the number of its record
+  int8_t *weights_;
+  uint8_t *passed_;      // 1: it passes the conditions and has no NULL key
+};
+
+}  // namespace pgstream

@@ -1,0 +1,168 @@
+// States moved by sums; see aggregate_sums.hpp.
+//
+// Plain states (a number, an array of count and sum) are written as the server's functions write them. Internal ones are the
+// server's secret: they are brought to the new count and sum by its transition, inverse and combine functions, the count by
+// combining states of 1, 2, 4, ... zeros.
+#include "delta/aggregate_sums.hpp"
+
+extern "C" {
+#include "common/int.h"
+#include "utils/array.h"
+}
+
+namespace pgstream {
+namespace {
+
+// Beyond so many zeros, states of many are combined.
+constexpr int64 kFewZeros = 8;
+
+// The count a state will have; false where there is nothing more to do: nothing changed, no value is left, or it cannot be.
+bool MoveCount(const AggregateSet *set, AggregateProgram *program, AggregateState *state, int64 count, int64 *result) {
+  *result = state->count + count;
+  if (*result < 0) {
+    state->doubtful = true;
+    return false;
+  }
+  if (*result == 0) {
+    if (count != 0) ResetState(set, program, state);
+    return false;
+  }
+  return true;
+}
+
+Datum CallState(FunctionCallInfo call, AggregateState *state, Datum value) {
+  call->args[0].value = state->value;
+  call->args[0].isnull = state->isnull;
+  call->args[1].value = value;
+  call->args[1].isnull = false;
+  call->isnull = false;
+  return FunctionCallInvoke(call);
+}
+
+// One transition or inverse transition of an internal state.
+void Step(AggregateState *state, FunctionCallInfo call, Datum value) {
+  state->value = CallState(call, state, value);
+  state->isnull = call->isnull;
+}
+
+Datum Combine(const AggregateSet *set, AggregateProgram *program, Datum first, bool first_null, Datum second) {
+  LOCAL_FCINFO(call, 2);
+  InitFunctionCallInfoData(*call, &program->combine, 2, InvalidOid, reinterpret_cast<Node *>(set->call_context), nullptr);
+  call->args[0].value = first;
+  call->args[0].isnull = first_null;
+  call->args[1].value = second;
+  call->args[1].isnull = false;
+  const Datum result = FunctionCallInvoke(call);
+  if (call->isnull) elog(ERROR, "aggregate combine function %u returned null", program->combine.fn_oid);
+  return result;
+}
+
+// The state of 2^power zeros, kept as long as the set.
+Datum ZerosOf(const AggregateSet *set, AggregateProgram *program, Datum zero, int power) {
+  if (program->zeros == nullptr)
+    program->zeros = static_cast<Datum *>(MemoryContextAllocZero(set->constants, sizeof(Datum) * 64));
+  ExprContext *const econtext = set->call_context->curaggcontext;
+  const MemoryContext states = econtext->ecxt_per_tuple_memory;
+  for (int i = program->nzeros; i <= power; i++) {
+    econtext->ecxt_per_tuple_memory = set->constants;
+    if (i == 0) {
+      AggregateState first = {};
+      first.isnull = true;
+      Step(&first, program->transition_call, zero);
+      program->zeros[0] = first.value;
+    } else {
+      program->zeros[i] = Combine(set, program, Combine(set, program, 0, true, program->zeros[i - 1]), false, program->zeros[i - 1]);
+    }
+    econtext->ecxt_per_tuple_memory = states;
+    program->nzeros = i + 1;
+  }
+  return program->zeros[power];
+}
+
+// Adds `count` zeros to an internal state that is not null, or takes them back.
+void AddZeros(const AggregateSet *set, AggregateProgram *program, AggregateState *state, Datum zero, int64 count) {
+  for (; count < 0; count++) {
+    CHECK_FOR_INTERRUPTS();
+    Step(state, program->inverse_call, zero);
+  }
+  if (count > kFewZeros) {
+    for (int power = 0; power < 63; power++)
+      if ((count >> power & 1) != 0) state->value = Combine(set, program, state->value, false, ZerosOf(set, program, zero, power));
+    return;
+  }
+  for (; count > 0; count--) Step(state, program->transition_call, zero);
+}
+
+}  // namespace
+
+void AddCount(const AggregateSet *set, int aggregate, AggregateState *state, int64 count) {
+  int64 result;
+  if (state->doubtful || count == 0 || !MoveCount(set, &set->programs[aggregate], state, count, &result)) return;
+  int64 value;
+  if (state->isnull || pg_add_s64_overflow(DatumGetInt64(state->value), count, &value)) {
+    state->doubtful = true;
+    return;
+  }
+  state->value = Int64GetDatum(value);
+  state->count = result;
+}
+
+void AddNarrowSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, int64 sum) {
+  int64 result;
+  if (state->doubtful || !MoveCount(set, &set->programs[aggregate], state, count, &result)) return;
+  // An array of two: what int4_avg_accum and its like keep.
+  auto *const array = reinterpret_cast<ArrayType *>(DatumGetPointer(state->value));
+  if (state->isnull || ARR_HASNULL(array) || ARR_SIZE(array) != ARR_OVERHEAD_NONULLS(1) + 2 * sizeof(int64)) {
+    state->doubtful = true;
+    return;
+  }
+  int64 parts[2];
+  memcpy(parts, ARR_DATA_PTR(array), sizeof(parts));
+  parts[0] += count;
+  parts[1] = static_cast<int64>(static_cast<uint64>(parts[1]) + static_cast<uint64>(sum));
+  memcpy(ARR_DATA_PTR(array), parts, sizeof(parts));
+  state->count = result;
+}
+
+void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, WideInteger sum) {
+  AggregateProgram *const program = &set->programs[aggregate];
+  int64 result;
+  if (state->doubtful || !MoveCount(set, program, state, count, &result) || (count == 0 && sum == 0)) return;
+  const MemoryContext old = MemoryContextSwitchTo(set->temporary);
+  int64 rest = count;
+  while (sum != 0) {
+    CHECK_FOR_INTERRUPTS();
+    const int64 piece = sum > PG_INT64_MAX ? PG_INT64_MAX : sum < PG_INT64_MIN ? PG_INT64_MIN : static_cast<int64>(sum);
+    Step(state, program->transition_call, Int64GetDatum(piece));
+    sum -= piece;
+    rest--;
+  }
+  if (state->isnull && rest > 0) {
+    Step(state, program->transition_call, Int64GetDatum(0));
+    rest--;
+  }
+  AddZeros(set, program, state, Int64GetDatum(0), rest);
+  state->count = result;
+  MemoryContextSwitchTo(old);
+}
+
+void AddExtreme(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, Datum extreme, int64 net) {
+  AggregateProgram *const program = &set->programs[aggregate];
+  int64 result;
+  if (state->doubtful || !MoveCount(set, program, state, count, &result)) return;
+  const bool beyond = state->isnull || Sorts(program, extreme, state->value);
+  const bool within = !state->isnull && Sorts(program, state->value, extreme);
+  // Below the state's own value nothing matters. At it or beyond, what came decides, and where as much of it went as
+  // came, or more, the next value is known to the rows alone.
+  if (!within && (net < 0 || (beyond && net == 0))) {
+    state->doubtful = true;
+    return;
+  }
+  if (beyond) {
+    state->value = extreme;
+    state->isnull = false;
+  }
+  state->count = result;
+}
+
+}  // namespace pgstream

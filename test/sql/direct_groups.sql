@@ -1,0 +1,136 @@
+-- Changed rows that are summed as they lie in the log: the plans this is done for, extremes of every type, rows that go another
+-- way beside rows that do not, groups that come, go and come back, minima and maxima that cancel, memory that is short.
+CREATE SCHEMA direct_groups;
+SET search_path = direct_groups, public;
+SET client_min_messages = warning;
+SET pgstream.keyed_evaluation = always;
+SET TimeZone = 'UTC';
+SET max_parallel_workers_per_gather = 0;
+CREATE TABLE src (id int PRIMARY KEY, k int, s int2, b bigint, ok bool, o oid, d date, t time, at timestamptz, ats timestamp, txt text, n numeric);
+CREATE INDEX ON src (k);
+CREATE TABLE by_k USING pgstream AS
+  SELECT k, count(*), count(b) AS bs, count(txt) AS texts, count(1) AS ones, sum(k) AS ks, sum(s) AS ss, sum(b) AS sum_b, avg(s) AS avg_s, avg(k) AS avg_k, avg(b) AS avg_b FROM src GROUP BY k;
+CREATE TABLE extremes USING pgstream AS
+  SELECT s, min(k) AS k0, max(k) AS k1, min(b) AS b0, max(b) AS b1, max(s) AS s1, min(o) AS o0, max(o) AS o1, min(d) AS d0, max(d) AS d1, min(t) AS t0, max(t) AS t1, min(at) AS at0,
+         max(at) AS at1, min(ats) AS ats0, max(ats) AS ats1, count(*) FROM src GROUP BY s;
+CREATE TABLE two_keys USING pgstream AS SELECT ok, o, sum(b), count(*) FROM src WHERE k > 3 AND b <= 1000000 AND ok GROUP BY ok, o;
+CREATE TABLE four_keys USING pgstream AS SELECT d, s, ok, k, sum(k) FROM src WHERE 5 <> s GROUP BY d, s, ok, k;
+CREATE TABLE whole USING pgstream AS SELECT count(*), sum(k), max(b), avg(b), min(d) FROM src;
+CREATE TABLE hidden USING pgstream AS SELECT k, sum(b) FROM src GROUP BY k HAVING count(*) > 2;
+CREATE TABLE kinds USING pgstream AS SELECT DISTINCT k, ok FROM src WHERE s >= 0;
+-- Of which not all is done so.
+CREATE TABLE computed USING pgstream AS SELECT k % 3 AS rest, sum(b) FROM src GROUP BY 1;
+CREATE TABLE filtered USING pgstream AS SELECT k, sum(s) FILTER (WHERE ok) FROM src GROUP BY k;
+CREATE TABLE by_text USING pgstream AS SELECT txt, sum(n) FROM src GROUP BY txt;
+CREATE FUNCTION summed(stream text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text; found text := 'none';
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM ' || stream LOOP
+    IF line ~ 'Changes Summed' THEN found := regexp_replace(line, '^.*: ', ''); END IF;
+  END LOOP;
+  RETURN found;
+END $$;
+CREATE FUNCTION all_summed() RETURNS TABLE (name text, rows text) LANGUAGE sql AS
+  $$ SELECT name, summed(name) FROM unnest(ARRAY['by_k', 'extremes', 'two_keys', 'four_keys', 'whole', 'hidden', 'kinds', 'computed', 'filtered', 'by_text']) name $$;
+INSERT INTO src SELECT i, i % 7, i % 5, i * 100, i % 2 = 0, i % 4, date '2020-01-01' + i % 9, time '10:00' + i * interval '1 second', timestamptz '2020-01-01 00:00+00' + i * interval '1 hour',
+                       timestamp '2020-01-01' + i * interval '1 day', 'text ' || i % 3, i / 7.0 FROM generate_series(1, 100) i;
+SELECT * FROM all_summed();
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+-- The ends of every type, NULLs in every place: such rows beside others in one record.
+INSERT INTO src VALUES
+  (201, 2147483647, 32767, 9223372036854775807, true, 4294967295, 'infinity', '24:00', 'infinity', 'infinity', '', 'NaN'),
+  (202, 2147483647, 32767, 9223372036854775807, true, 2147483648, 'infinity', '24:00', 'infinity', 'infinity', '', 'NaN'),
+  (203, -2147483648, -32768, -9223372036854775808, false, 0, '-infinity', '00:00', '-infinity', '-infinity', NULL, 0),
+  (204, -2147483648, -32768, -9223372036854775808, false, 0, '-infinity', '00:00', '-infinity', '-infinity', NULL, 0),
+  (205, NULL, 1, 5, true, 1, NULL, NULL, NULL, NULL, 'x', NULL), (206, 1, NULL, NULL, NULL, NULL, '2021-01-01', '01:00', NULL, NULL, NULL, 1),
+  (207, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), (208, 1, 1, NULL, true, NULL, NULL, NULL, NULL, NULL, NULL, 2);
+INSERT INTO src SELECT i, 2147483647, 32767, 9223372036854775807 - i % 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(300, 340) i;
+INSERT INTO src SELECT i, 2147483647, 32767, -9223372036854775808 + i % 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(400, 420) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+UPDATE src SET b = b - 1 WHERE id IN (201, 300);
+UPDATE src SET k = 5, s = 3 WHERE id IN (203, 205, 206);
+DELETE FROM src WHERE id IN (202, 204, 208, 305);
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+DELETE FROM src WHERE id > 300;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+-- A value that came and went, an extreme that went and came back, and one that went for good.
+UPDATE src SET b = 77777, d = '2030-01-01' WHERE id = 10;
+UPDATE src SET b = 1000, d = '2020-01-02' WHERE id = 10;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+UPDATE src SET b = b + 1 WHERE id = 100;
+UPDATE src SET b = b - 1 WHERE id = 100;
+UPDATE src SET k = k + 1 WHERE id = 100;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+DELETE FROM src WHERE id IN (100, 99, 1, 2);
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+-- Groups that end, within one transaction and for good, and are there again.
+BEGIN;
+DELETE FROM src WHERE k IN (1, 2, 3);
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SAVEPOINT s;
+INSERT INTO src SELECT i, i % 3, NULL, i, true, 1, NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(500, 520) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+ROLLBACK TO s;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+INSERT INTO src SELECT i, i % 3, 2, NULL, true, 1, NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(500, 520) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+UPDATE src SET b = id WHERE id >= 500;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+COMMIT;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+-- Nothing left, and from nothing.
+BEGIN;
+DELETE FROM src;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+INSERT INTO src (id, k, s, b) SELECT i, i % 3, i % 2, 9223372036854775807 - i FROM generate_series(1, 50) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+ROLLBACK;
+-- Many groups, of which memory holds some: those go one way, the others another, and are gone over in parts.
+SET work_mem = '64kB';
+SET hash_mem_multiplier = 1;
+INSERT INTO src SELECT i, i % 997, i % 991, i, i % 3 = 0, i % 100, date '2000-01-01' + i % 500, NULL, NULL, NULL, 'many', 1 FROM generate_series(1000, 2200) i;
+SELECT streams, exact, wrong, answered FROM verify_streams('direct_groups');
+UPDATE src SET b = b - 5, k = k + 1 WHERE id % 3 = 0 AND id >= 1000;
+DELETE FROM src WHERE id % 7 = 0;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+RESET work_mem;
+RESET hash_mem_multiplier;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+-- Thousands of values of one group at once, into states and out of them: sums beyond 8 bytes.
+INSERT INTO src (id, k, s, b) SELECT i, 1, 1, 9223372036854775807 FROM generate_series(10000, 13000) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+DELETE FROM src WHERE id BETWEEN 10000 AND 12900;
+INSERT INTO src (id, k, s, b) SELECT i, 1, 1, -9223372036854775808 FROM generate_series(20000, 20100) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+-- Any sequence of changes.
+CREATE FUNCTION random_changes(rounds int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE wrong text; r int;
+BEGIN
+  FOR r IN 1 .. rounds LOOP
+    CASE floor(random() * 5)::int
+      WHEN 0 THEN INSERT INTO src SELECT 30000 + r * 1000 + i, nullif(floor(random() * 9)::int, 8), nullif(floor(random() * 6), 5), floor(random() * 50 - 20), random() < 0.5, floor(random() * 4)::int::oid,
+                                         date '2020-01-01' + floor(random() * 5)::int, NULL, NULL, NULL, nullif(floor(random() * 3)::text, '2'), floor(random() * 10) FROM generate_series(1, 1 + floor(random() * 40)::int) i;
+      WHEN 1 THEN DELETE FROM src WHERE random() < 0.1;
+      WHEN 2 THEN UPDATE src SET b = b + floor(random() * 5 - 2) WHERE abs(b / 2) < 1000000 AND random() < 0.1;
+      WHEN 3 THEN UPDATE src SET k = floor(random() * 9), s = nullif(floor(random() * 6), 5) WHERE random() < 0.1;
+      ELSE UPDATE src SET d = d + floor(random() * 3 - 1)::int, ok = nullif(random() < 0.5, random() < 0.2) WHERE random() < 0.1;
+    END CASE;
+    SELECT v.wrong INTO wrong FROM verify_streams('direct_groups') v;
+    IF wrong IS NOT NULL THEN RETURN format('round %s: %s', r, wrong); END IF;
+    IF random() < 0.2 THEN PERFORM refresh_streams('direct_groups'); END IF;
+  END LOOP;
+  RETURN 'exact';
+END $$;
+DELETE FROM src WHERE id > 300;
+SELECT random_changes(40);
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+DROP SCHEMA direct_groups CASCADE;

@@ -1,0 +1,258 @@
+// Groups of log records against a plain evaluation, row by row: random plans, records with and without nulls, limits.
+#include "core/batch_groups.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <optional>
+#include <random>
+#include <vector>
+
+namespace pgstream {
+namespace {
+
+constexpr int16_t kLengths[] = {1, 2, 4, 8, 8, kVarlenaLength};
+constexpr int kColumns = 6;
+
+/// Memory that is counted, and given back at the end.
+struct Memory {
+  std::vector<void *> all;
+  ~Memory() {
+    for (void *piece : all) std::free(piece);
+  }
+  static void *Allocate(void *self, size_t size) {
+    static_cast<Memory *>(self)->all.push_back(std::malloc(size));
+    return static_cast<Memory *>(self)->all.back();
+  }
+  static void Release(void *self, void *memory) {
+    auto &all = static_cast<Memory *>(self)->all;
+    for (void *&piece : all) {
+      if (piece != memory) continue;
+      std::free(piece);
+      piece = all.back();
+      all.pop_back();
+      return;
+    }
+    ADD_FAILURE() << "released what was not allocated";
+  }
+};
+
+struct Row {
+  int weight;
+  std::optional<int64_t> values[kColumns];  // of a varying column: any is a value
+};
+
+int64_t Narrow(int64_t value, int16_t length, bool is_unsigned) {
+  switch (length) {
+    case 1:
+      return is_unsigned ? static_cast<int64_t>(static_cast<uint8_t>(value)) : static_cast<int8_t>(value);
+    case 2:
+      return is_unsigned ? static_cast<int64_t>(static_cast<uint16_t>(value)) : static_cast<int16_t>(value);
+    case 4:
+      return is_unsigned ? static_cast<int64_t>(static_cast<uint32_t>(value)) : static_cast<int32_t>(value);
+    default:
+      return value;
+  }
+}
+
+bool Compare(BatchComparison comparison, int64_t a, int64_t b) {
+  switch (comparison) {
+    case BatchComparison::kEqual:
+      return a == b;
+    case BatchComparison::kNotEqual:
+      return a != b;
+    case BatchComparison::kLess:
+      return a < b;
+    case BatchComparison::kLessEqual:
+      return a <= b;
+    case BatchComparison::kGreater:
+      return a > b;
+    default:
+      return a >= b;
+  }
+}
+
+/// What a group should have of a column: all values with their net number.
+using Bag = std::map<int64_t, int64_t>;
+
+struct Expected {
+  int64_t net = 0;
+  std::vector<Bag> bags;
+  std::vector<int64_t> counts;
+};
+
+struct Trial {
+  std::mt19937_64 rng;
+  BatchGroupColumn columns[kColumns];
+  std::vector<int> keys;
+  std::vector<BatchCondition> conditions;
+  std::vector<BatchSum> sums;
+  BatchGroupPlan plan;
+  int64_t range;  // of values; 0: all there are
+
+  explicit Trial(uint64_t seed) : rng(seed) {
+    for (int i = 0; i < kColumns; i++) columns[i] = {kLengths[i] > 0, rng() % 4 == 0 && kLengths[i] < 8};
+    for (uint64_t n = rng() % 4; n > 0; n--) keys.push_back(static_cast<int>(rng() % 5));
+    if (rng() % 2 == 0)
+      for (uint64_t n = rng() % 3; n > 0; n--) {
+        const int column = static_cast<int>(rng() % 5);
+        conditions.push_back({column, static_cast<BatchComparison>(rng() % 6), static_cast<int64_t>(rng() % 20) - 5});
+      }
+    for (uint64_t n = rng() % 5; n > 0; n--) {
+      const auto kind = static_cast<BatchSumKind>(rng() % 5);
+      sums.push_back({kind, static_cast<int>(rng() % (kind == BatchSumKind::kCount ? 6 : 5))});
+    }
+    plan = {kColumns, columns, static_cast<int>(keys.size()), keys.data(), static_cast<int>(conditions.size()), conditions.data(),
+            static_cast<int>(sums.size()), sums.data()};
+    range = rng() % 4 == 0 ? 0 : static_cast<int64_t>(1 + rng() % 30);
+  }
+
+  int64_t RandomValue() {
+    if (range == 0) {
+      constexpr int64_t kExtremes[] = {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), 0, -1, 1};
+      return rng() % 3 == 0 ? kExtremes[rng() % 5] : static_cast<int64_t>(rng());
+    }
+    return static_cast<int64_t>(rng() % static_cast<uint64_t>(range)) - range / 3;
+  }
+
+  std::vector<Row> RandomRows() {
+    std::vector<Row> rows(rng() % 400);
+    const uint64_t nulls = rng() % 3 == 0 ? 4 : rng() % 2 == 0 ? 40 : 0, weights = rng() % 4;
+    const int all_null = rng() % 5 == 0 ? static_cast<int>(rng() % kColumns) : -1;
+    int turn = 1;
+    for (Row &row : rows) {
+      turn = -turn;
+      row.weight = weights == 0 ? 1 : weights == 1 ? -1 : weights == 2 ? turn : rng() % 2 == 0 ? 1 : -1;
+      for (int i = 0; i < kColumns; i++)
+        if (i != all_null && (nulls == 0 || rng() % nulls != 0)) row.values[i] = Narrow(RandomValue(), kLengths[i], columns[i].is_unsigned);
+    }
+    return rows;
+  }
+
+  bool Passes(const Row &row) const {
+    for (const BatchCondition &condition : conditions) {
+      const auto &value = row.values[condition.column];
+      if (!value || !Compare(condition.comparison, *value, condition.constant)) return false;
+    }
+    return true;
+  }
+
+  std::optional<std::vector<int64_t>> KeysOf(const Row &row) const {
+    std::vector<int64_t> result;
+    for (const int key : keys) {
+      if (!row.values[key]) return std::nullopt;
+      result.push_back(*row.values[key]);
+    }
+    return result;
+  }
+};
+
+/// A record of rows, as the log has it.
+std::vector<uint8_t> Encode(const std::vector<Row> &rows) {
+  ColumnLayout layout[kColumns];
+  for (int i = 0; i < kColumns; i++) layout[i] = {static_cast<int16_t>(i + 1), kLengths[i]};
+  std::vector<uint8_t> buffer(64 * 1024), stage(64 * 1024);
+  EncoderColumn state[kColumns];
+  BatchEncoder encoder(buffer.data(), buffer.size(), stage.data(), stage.size());
+  EXPECT_TRUE(encoder.Begin(layout, kColumns, state));
+  for (const Row &row : rows) {
+    ColumnValue values[kColumns];
+    uint8_t bytes[kColumns][8];
+    for (int i = 0; i < kColumns; i++) {
+      values[i] = {nullptr, 0, !row.values[i]};
+      if (!row.values[i]) continue;
+      std::memcpy(bytes[i], &*row.values[i], 8);
+      values[i] = {bytes[i], static_cast<uint32_t>(kLengths[i] > 0 ? kLengths[i] : 3), false};
+    }
+    EXPECT_TRUE(encoder.Append(row.weight, values));
+  }
+  buffer.resize(encoder.Finish());
+  return buffer;
+}
+
+void CheckSum(const BatchSumValue &value, const BatchSum &sum, const Bag &bag, int64_t count) {
+  EXPECT_EQ(value.count, count);
+  WideInteger total = 0;
+  for (const auto &[each, net] : bag) total += static_cast<WideInteger>(each) * net;
+  switch (sum.kind) {
+    case BatchSumKind::kCount:
+      break;
+    case BatchSumKind::kSum:
+      EXPECT_EQ(static_cast<uint64_t>(value.sum), static_cast<uint64_t>(total));
+      break;
+    case BatchSumKind::kWideSum:
+      EXPECT_TRUE(value.sum == total);
+      break;
+    default: {
+      EXPECT_EQ(value.any, !bag.empty());
+      if (bag.empty()) break;
+      const auto &extreme = sum.kind == BatchSumKind::kLeast ? *bag.begin() : *bag.rbegin();
+      EXPECT_EQ(value.extreme, extreme.first);
+      EXPECT_EQ(value.net, extreme.second);
+    }
+  }
+}
+
+void Try(uint64_t seed) {
+  SCOPED_TRACE(seed);
+  Trial trial(seed);
+  Memory memory;
+  const uint32_t limit = trial.rng() % 3 == 0 ? static_cast<uint32_t>(1 + trial.rng() % 20) : 1u << 20;
+  BatchGroups groups;
+  groups.Init(&trial.plan, {Memory::Allocate, Memory::Release, &memory}, limit, trial.rng());
+  const int positions[kColumns] = {0, 1, 2, 3, 4, 5};
+  for (int round = 0; round < 2; round++) {
+    std::map<std::vector<int64_t>, Expected> expected;
+    for (uint64_t n = 1 + trial.rng() % 6; n > 0; n--) {
+      const std::vector<Row> rows = trial.RandomRows();
+      const std::vector<uint8_t> record = Encode(rows);
+      DecoderColumn columns[kColumns];
+      BatchDecoder decoder;
+      ASSERT_EQ(decoder.Open(record.data(), record.size(), columns, kColumns), BatchStatus::kOk);
+      std::vector<uint8_t> left(rows.size() + 1, 0x77), should(rows.size() + 1, 0);
+      uint32_t nleft = 0;
+      should.back() = 0x77;
+      for (size_t r = 0; r < rows.size(); r++) {
+        if (!trial.Passes(rows[r])) continue;
+        const auto keys = trial.KeysOf(rows[r]);
+        if (!keys || (expected.find(*keys) == expected.end() && expected.size() == limit)) {
+          should[r] = 1;
+          nleft++;
+          continue;
+        }
+        Expected &group = expected[*keys];
+        group.bags.resize(trial.sums.size());
+        group.counts.resize(trial.sums.size());
+        group.net += rows[r].weight;
+        for (size_t i = 0; i < trial.sums.size(); i++) {
+          const auto &value = rows[r].values[trial.sums[i].column];
+          if (!value) continue;
+          group.bags[i][*value] += rows[r].weight;
+          group.counts[i] += rows[r].weight;
+        }
+      }
+      EXPECT_EQ(groups.Add(decoder, positions, left.data()), nleft);
+      if (!rows.empty()) { EXPECT_EQ(left, should); }
+    }
+    ASSERT_EQ(groups.count(), expected.size());
+    for (uint32_t g = 0; g < groups.count(); g++) {
+      const std::vector<int64_t> keys(groups.Keys(g), groups.Keys(g) + trial.keys.size());
+      const auto found = expected.find(keys);
+      ASSERT_NE(found, expected.end());
+      EXPECT_EQ(groups.Net(g), found->second.net);
+      for (size_t i = 0; i < trial.sums.size(); i++)
+        CheckSum(groups.Value(g, static_cast<int>(i)), trial.sums[i], found->second.bags[i], found->second.counts[i]);
+    }
+    groups.Forget();
+  }
+}
+
+TEST(BatchGroups, RandomRecords) {
+  for (uint64_t seed = 1; seed <= 1500; seed++) Try(seed);
+}
+
+}  // namespace
+}  // namespace pgstream
