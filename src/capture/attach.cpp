@@ -6,7 +6,7 @@
 #include "capture/attach_worker.hpp"
 #include "capture/capture_triggers.hpp"
 #include "capture/change_log.hpp"
-#include "capture/direct_delete.hpp"
+#include "capture/direct_capture.hpp"
 #include "capture/log_hints.hpp"
 #include "capture/log_limit.hpp"
 #include "capture/log_object.hpp"
@@ -292,7 +292,7 @@ void InitCapture() {
   InitSourceCapture();
   InitOpenStatements();
   InitRowBatch();
-  InitDirectDelete();
+  InitDirectCapture();
   InitLogHints();
   InitLogLimit();
   InitReclaim();

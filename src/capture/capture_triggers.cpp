@@ -143,10 +143,104 @@ Oid CaptureFunction() {
                          PointerGetDatum(no_arguments), ObjectIdGetDatum(schema));
 }
 
-bool IsCaptureTriggerName(const char *name) {
-  for (const CaptureTrigger &trigger : kByStatement)
-    if (strncmp(name, trigger.name, strlen(trigger.name)) == 0) return true;
+// Which of those that capture by statement a table's trigger is; -1: none of them.
+static int StatementCaptureNumber(const Trigger *trigger) {
+  if (!trigger->tgisinternal || trigger->tgnargs > 0) return -1;
+  for (int i = 0; i < static_cast<int>(lengthof(kByStatement)); ++i)
+    if (strncmp(trigger->tgname, kByStatement[i].name, strlen(kByStatement[i].name)) == 0) return i;
+  return -1;
+}
+
+bool HasStatementCapture(const TriggerDesc *triggers) {
+  for (int i = 0; i < triggers->numtriggers; ++i)
+    if (StatementCaptureNumber(&triggers->triggers[i]) >= 0) return true;
   return false;
+}
+
+// The trigger of a foreign key that may write the referencing table.
+static bool Cascades(const Trigger *trigger) {
+  switch (trigger->tgfoid) {
+    case F_RI_FKEY_CASCADE_DEL:
+    case F_RI_FKEY_CASCADE_UPD:
+    case F_RI_FKEY_SETNULL_DEL:
+    case F_RI_FKEY_SETNULL_UPD:
+    case F_RI_FKEY_SETDEFAULT_DEL:
+    case F_RI_FKEY_SETDEFAULT_UPD:
+      return true;
+    default:
+      return false;
+  }
+}
+
+uint32 DirectOperations(const TriggerDesc *triggers) {
+  uint32 fires = 0;
+  bool cascades = false;
+  for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
+    const Trigger *trigger = &triggers->triggers[i];
+    const int number = StatementCaptureNumber(trigger);
+    if (number >= 0 && trigger->tgenabled == kByStatement[number].enabled) fires |= 1u << number;
+    cascades |= Cascades(trigger);
+  }
+  if (fires != kAllByStatement) return 0;
+  uint32 operations = 1u << CMD_INSERT;
+  // What a cascade writes fires its statement triggers with those of the statement that caused it, by the list that this one has:
+  // and it may come back to the same table.
+  if (!cascades) operations |= 1u << CMD_DELETE;
+  if (!cascades && !triggers->trig_update_before_row) operations |= 1u << CMD_UPDATE;
+  return operations;
+}
+
+// As the relation cache computes them.
+static void SetFlags(TriggerDesc *triggers) {
+  const TriggerDesc none = {};
+  Trigger *const list = triggers->triggers;
+  const int count = triggers->numtriggers;
+  *triggers = none;
+  triggers->triggers = list;
+  triggers->numtriggers = count;
+  for (int i = 0; i < count; ++i) {
+    const Trigger *trigger = &list[i];
+    const int16 type = trigger->tgtype;
+    const auto fires = [type](int16 level, int16 timing, int16 event) {
+      return (type & (TRIGGER_TYPE_LEVEL_MASK | TRIGGER_TYPE_TIMING_MASK | event)) == (level | timing | event);
+    };
+    constexpr int16 kRow = TRIGGER_TYPE_ROW, kStatement = TRIGGER_TYPE_STATEMENT, kBefore = TRIGGER_TYPE_BEFORE,
+                    kAfter = TRIGGER_TYPE_AFTER, kInstead = TRIGGER_TYPE_INSTEAD;
+    triggers->trig_insert_before_row |= fires(kRow, kBefore, TRIGGER_TYPE_INSERT);
+    triggers->trig_insert_after_row |= fires(kRow, kAfter, TRIGGER_TYPE_INSERT);
+    triggers->trig_insert_instead_row |= fires(kRow, kInstead, TRIGGER_TYPE_INSERT);
+    triggers->trig_insert_before_statement |= fires(kStatement, kBefore, TRIGGER_TYPE_INSERT);
+    triggers->trig_insert_after_statement |= fires(kStatement, kAfter, TRIGGER_TYPE_INSERT);
+    triggers->trig_update_before_row |= fires(kRow, kBefore, TRIGGER_TYPE_UPDATE);
+    triggers->trig_update_after_row |= fires(kRow, kAfter, TRIGGER_TYPE_UPDATE);
+    triggers->trig_update_instead_row |= fires(kRow, kInstead, TRIGGER_TYPE_UPDATE);
+    triggers->trig_update_before_statement |= fires(kStatement, kBefore, TRIGGER_TYPE_UPDATE);
+    triggers->trig_update_after_statement |= fires(kStatement, kAfter, TRIGGER_TYPE_UPDATE);
+    triggers->trig_delete_before_row |= fires(kRow, kBefore, TRIGGER_TYPE_DELETE);
+    triggers->trig_delete_after_row |= fires(kRow, kAfter, TRIGGER_TYPE_DELETE);
+    triggers->trig_delete_instead_row |= fires(kRow, kInstead, TRIGGER_TYPE_DELETE);
+    triggers->trig_delete_before_statement |= fires(kStatement, kBefore, TRIGGER_TYPE_DELETE);
+    triggers->trig_delete_after_statement |= fires(kStatement, kAfter, TRIGGER_TYPE_DELETE);
+    triggers->trig_truncate_before_statement |= fires(kStatement, kBefore, TRIGGER_TYPE_TRUNCATE);
+    triggers->trig_truncate_after_statement |= fires(kStatement, kAfter, TRIGGER_TYPE_TRUNCATE);
+    triggers->trig_insert_new_table |= TRIGGER_FOR_INSERT(type) && trigger->tgnewtable != nullptr;
+    triggers->trig_update_old_table |= TRIGGER_FOR_UPDATE(type) && trigger->tgoldtable != nullptr;
+    triggers->trig_update_new_table |= TRIGGER_FOR_UPDATE(type) && trigger->tgnewtable != nullptr;
+    triggers->trig_delete_old_table |= TRIGGER_FOR_DELETE(type) && trigger->tgoldtable != nullptr;
+  }
+}
+
+TriggerDesc *WithoutStatementCapture(TriggerDesc *triggers) {
+  int others = 0;
+  for (int i = 0; i < triggers->numtriggers; ++i) others += StatementCaptureNumber(&triggers->triggers[i]) < 0;
+  if (others == 0) return nullptr;
+  TriggerDesc *copy = CopyTriggerDesc(triggers);
+  others = 0;
+  for (int i = 0; i < copy->numtriggers; ++i)
+    if (StatementCaptureNumber(&copy->triggers[i]) < 0) copy->triggers[others++] = copy->triggers[i];
+  copy->numtriggers = others;
+  SetFlags(copy);
+  return copy;
 }
 
 CaptureShape ShapeOf(Oid source) {

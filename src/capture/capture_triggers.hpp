@@ -26,8 +26,13 @@ struct CaptureTrigger {
 // The OID of pgstream.capture_changes(), InvalidOid when the extension is not there.
 Oid CaptureFunction();
 
-// The name of an internal trigger is that of one which captures by statement.
-bool IsCaptureTriggerName(const char *name);
+// Some of a table's triggers capture it by statement.
+bool HasStatementCapture(const TriggerDesc *triggers);
+// The kinds of statement (1 << CmdType) that may be captured without the triggers that capture a table by statement: none
+// unless all of those are there and enabled. triggers: of the table, or nullptr.
+uint32 DirectOperations(const TriggerDesc *triggers);
+// A table's triggers but for those that capture it by statement, in the current memory context; nullptr when no other is left.
+TriggerDesc *WithoutStatementCapture(TriggerDesc *triggers);
 
 // How a source is to be captured, by what its tree is now.
 struct CaptureShape {

@@ -75,11 +75,9 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransacti
 
 }  // namespace
 
-void OpenStatement(Oid source) {
+void OpenStatement(Oid source, CommandId first) {
   auto *interval = static_cast<Interval *>(MemoryContextAlloc(TopTransactionContext, sizeof(Interval)));
-  // Marked as used: a trigger that comes before ours may have written, and its increment left an id that the statement's changes,
-  // which have an older one, are already visible under.
-  *interval = {intervals, source, GetCurrentSubTransactionId(), true, GetCurrentCommandId(true), InvalidCommandId};
+  *interval = {intervals, source, GetCurrentSubTransactionId(), true, first, InvalidCommandId};
   intervals = interval;
   ++interval_count;
 }

@@ -14,8 +14,9 @@
 
 namespace pgstream {
 
-// Called by the capture triggers: before the first change, and after the log was written.
-void OpenStatement(Oid source);
+// Called before the first change, and after the log was written. first: the statement's changes have this command id or, where
+// that is not known, an earlier one than any snapshot taken from now on that sees them; it is marked as used.
+void OpenStatement(Oid source, CommandId first);
 void CloseStatement(Oid source);
 
 // True while a statement on source runs, whose end will be told.

@@ -61,6 +61,7 @@ static void FillCapture(SourceCapture *capture, Relation table) {
   capture->relatives = nullptr;
   capture->ncolumns = 0;
   capture->highest = 0;
+  capture->direct = capture->key.table == capture->key.source ? DirectOperations(table->trigdesc) : 0;
   capture->old_slot = capture->new_slot = capture->heap_slot = nullptr;
   LogEntry entry;
   const bool has_log = ReadLogEntry(capture->key.source, &entry);

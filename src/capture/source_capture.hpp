@@ -30,6 +30,7 @@ struct SourceCapture {
   bool stale;         // invalidated since reading it began
   uint64 generation;  // another one whenever it was read anew
   bool logged;        // there is a log, and some stream table reads it: changes must be written
+  uint32 direct;      // the statements (1 << CmdType) that need not run the table's triggers (capture/direct_capture.hpp)
   bool abandoned;     // there is a log, but it serves no stream table: nothing is written, and it should be empty
   int nsegments;
   Oid segments[kMostSegments];

@@ -19,6 +19,10 @@ namespace pgstream {
 
 namespace {
 
+// Amid the statement's beginning, when its command id is not known: a trigger that comes before ours may have written, and its
+// increment left an id that the statement's changes, which have an older one, are already visible under. So the id is used up.
+void OpenByTrigger(Oid source) { OpenStatement(source, GetCurrentCommandId(true)); }
+
 void Rewind(Tuplestorestate *store) {
   tuplestore_select_read_pointer(store, 0);
   tuplestore_rescan(store);
@@ -113,7 +117,7 @@ void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
   const Oid source = atooid(trigger->tg_trigger->tgargs[0]);
   if (TRIGGER_FIRED_BEFORE(event)) {
     if (TRIGGER_FIRED_BY_TRUNCATE(event)) CheckNotRead(source);
-    OpenStatement(source);
+    OpenByTrigger(source);
     return;
   }
   FlushBatch(source);
@@ -141,7 +145,7 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
   SourceCapture *capture = LookupSourceCapture(trigger->tg_relation, source);
   if (TRIGGER_FIRED_BEFORE(trigger->tg_event)) {
     if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) CheckNotRead(source);
-    if (capture->logged) OpenStatement(source);
+    if (capture->logged) OpenByTrigger(source);
     return PointerGetDatum(nullptr);
   }
   // A row of a statement is captured with the statement.

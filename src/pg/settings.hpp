@@ -6,6 +6,7 @@ namespace pgstream {
 // Raises 55000 with the hint to preload the library when it did not come in through shared_preload_libraries: only then do
 // its hooks see every statement. Creating or reading a stream table without it is refused rather than half done.
 void RequirePreload();
+bool IsPreloaded();
 
 // pgstream.keyed_evaluation: how keyed re-evaluation or recompute is chosen where both can answer.
 enum class KeyedEvaluation { Auto, Always, Never };
