@@ -21,6 +21,7 @@ static const config_enum_entry kJits[] = {{"off", static_cast<int>(Jit::Off), fa
                                           {"on", static_cast<int>(Jit::On), false},
                                           {"force", static_cast<int>(Jit::Force), false},
                                           {nullptr, 0, false}};
+
 bool IsPreloaded() { return library_is_preloaded; }
 
 void RequirePreload() {
