@@ -172,14 +172,22 @@ static bool Cascades(const Trigger *trigger) {
   }
 }
 
+// The operations after which a trigger of a user's runs for each row.
+static uint32 OperationsWithRowTrigger(const Trigger *trigger) {
+  if (trigger->tgisinternal || !TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_AFTER(trigger->tgtype)) return 0;
+  return (TRIGGER_FOR_INSERT(trigger->tgtype) ? 1u << CMD_INSERT : 0) | (TRIGGER_FOR_UPDATE(trigger->tgtype) ? 1u << CMD_UPDATE : 0) |
+         (TRIGGER_FOR_DELETE(trigger->tgtype) ? 1u << CMD_DELETE : 0);
+}
+
 uint32 DirectOperations(const TriggerDesc *triggers) {
-  uint32 fires = 0;
+  uint32 fires = 0, with_row_trigger = 0;
   bool cascades = false;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger *trigger = &triggers->triggers[i];
     const int number = StatementCaptureNumber(trigger);
     if (number >= 0 && trigger->tgenabled == kByStatement[number].enabled) fires |= 1u << number;
     cascades |= Cascades(trigger);
+    with_row_trigger |= OperationsWithRowTrigger(trigger);
   }
   if (fires != kAllByStatement) return 0;
   uint32 operations = 1u << CMD_INSERT;
@@ -187,7 +195,9 @@ uint32 DirectOperations(const TriggerDesc *triggers) {
   // and it may come back to the same table.
   if (!cascades) operations |= 1u << CMD_DELETE;
   if (!cascades && !triggers->trig_update_before_row) operations |= 1u << CMD_UPDATE;
-  return operations;
+  // A refresh in a trigger of one row is refused, as the statement is not over yet; one in a trigger of the statement is not. The
+  // capture triggers can tell the two apart.
+  return operations & ~with_row_trigger;
 }
 
 // As the relation cache computes them.

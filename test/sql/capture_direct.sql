@@ -117,10 +117,16 @@ BEGIN INSERT INTO audit SELECT TG_WHEN || ' ' || TG_LEVEL, 1, CASE WHEN TG_WHEN 
 CREATE TRIGGER by_table AFTER INSERT ON src REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_rows();
 CREATE TRIGGER by_table_too AFTER UPDATE ON src REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_rows();
 CREATE TRIGGER "!first" BEFORE INSERT OR UPDATE ON src FOR EACH STATEMENT EXECUTE FUNCTION note_row();
-CREATE TRIGGER by_row AFTER INSERT OR UPDATE ON src FOR EACH ROW EXECUTE FUNCTION note_row();
 SELECT triggers_run($$INSERT INTO src SELECT i, 6, i, 'x' FROM generate_series(8101, 8120) i$$) AS inserted,
        triggers_run($$UPDATE src SET val = val + 1 WHERE id BETWEEN 8101 AND 8120$$) AS updated;
 SELECT how, sum(rows), exact FROM audit GROUP BY how, exact ORDER BY how, exact;
+SELECT fine();
+-- With a trigger for each row the capture triggers tell where a statement has not ended yet.
+CREATE TRIGGER by_row AFTER INSERT OR UPDATE ON src FOR EACH ROW EXECUTE FUNCTION note_row();
+SELECT triggers_run($$INSERT INTO src SELECT i, 6, i, 'x' FROM generate_series(8121, 8130) i$$) AS inserted,
+       triggers_run($$UPDATE src SET val = val + 1 WHERE id BETWEEN 8121 AND 8130$$) AS updated,
+       triggers_run($$DELETE FROM src WHERE id = 8130$$) AS deleted;
+SELECT how, sum(rows), exact FROM audit WHERE how = 'AFTER ROW' GROUP BY how, exact ORDER BY how, exact;
 SELECT fine();
 DROP TRIGGER by_table ON src;
 DROP TRIGGER by_table_too ON src;
