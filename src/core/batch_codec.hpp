@@ -192,6 +192,9 @@ class BatchDecoder {
   /// Writes the values of column `i`, an integer of 1, 2, 4 or 8 bytes (without a sign if `is_unsigned`), as integers of 8
   /// bytes, all `nrows()` of them; what is written for a null has no meaning. A loop without branches.
   void Integers(int i, bool is_unsigned, int64_t *out) const noexcept;
+  /// Where the values of column `i`, of any length, lie and how long they are, all `nrows()` of them; what is written for a null
+  /// has no meaning. Not for an integer column that is packed: it does not lie anywhere (false, and nothing is written).
+  bool Places(int i, const uint8_t **data, uint32_t *sizes) const noexcept;
   /// The null bitmap of column `i` (low bit first, set: null), or nullptr when no value is null, or all are.
   const uint8_t *Nulls(int i) const noexcept { return columns_[i].nulls; }
   /// Whether all values of column `i` are null.

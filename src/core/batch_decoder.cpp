@@ -360,6 +360,28 @@ void BatchDecoder::Integers(int i, bool is_unsigned, int64_t *out) const noexcep
   }
 }
 
+bool BatchDecoder::Places(int i, const uint8_t **data, uint32_t *sizes) const noexcept {
+  const DecoderColumn &column = columns_[i];
+  assert(status_ == BatchStatus::kOk && i < ncols_);
+  const int16_t length = column.layout.length;
+  if (length > 0 && column.width != kPlain && !column.all_null)
+    return false;
+  const uint8_t *bytes = column.bytes;
+  for (uint32_t r = 0; r < nrows_; r++) {
+    const bool isnull = column.all_null || (column.nulls != nullptr && GetBit(column.nulls, r));
+    if (length > 0) {
+      data[r] = isnull ? nullptr : column.values + static_cast<size_t>(length) * r;
+      sizes[r] = static_cast<uint32_t>(length);
+      continue;
+    }
+    sizes[r] = isnull ? 0 : LengthAt(column, r);
+    data[r] = bytes;
+    if (!isnull)
+      bytes += sizes[r] + (length == kCStringLength ? 1u : 0u);
+  }
+  return true;
+}
+
 void BatchDecoder::Weights(int8_t *out) const noexcept {
   switch (weight_form_) {
     case kAllPositive:

@@ -1,6 +1,6 @@
-// Adding records to groups; see batch_groups.hpp.
+// Adding rows to groups; see batch_groups.hpp.
 //
-// Three passes over a record, each a loop over one column: which rows pass, which group each is of, what each adds. Rows of no
+// Three passes over the rows, each a loop over one column: which rows pass, which group each is of, what each adds. Rows of no
 // group add to a group that nobody reads, so that the loops need not ask.
 #include "core/batch_groups.hpp"
 
@@ -69,14 +69,30 @@ void FilterBy(BatchComparison comparison, const int64_t *values, uint32_t nrows,
   }
 }
 
-// Calls visit(row) for each row whose value is not null.
+// Clears passed[r] where a condition is not true.
+void Decide(uint32_t nrows, int nconditions, const BatchCondition *conditions, const BatchColumnValues *columns, uint8_t *passed) noexcept {
+  std::memset(passed, 1, nrows);
+  for (int i = 0; i < nconditions; i++) {
+    const BatchColumnValues &column = columns[conditions[i].column];
+    if (column.all_null) {
+      std::memset(passed, 0, nrows);
+      return;
+    }
+    FilterBy(conditions[i].comparison, column.values, nrows, conditions[i].constant, passed);
+    if (column.nulls == nullptr) continue;
+    for (uint32_t r = 0; r < nrows; r++)
+      if (IsNull(column.nulls, r)) passed[r] = 0;
+  }
+}
+
+// Calls visit(row) for each row that counts and whose value is not null.
 template <class Visit>
-void ForValues(uint32_t nrows, const uint8_t *nulls, Visit visit) noexcept {
-  if (nulls == nullptr) {
+void ForValues(uint32_t nrows, const uint8_t *nulls, const uint8_t *counts, Visit visit) noexcept {
+  if (nulls == nullptr && counts == nullptr) {
     for (uint32_t r = 0; r < nrows; r++) visit(r);
   } else {
     for (uint32_t r = 0; r < nrows; r++)
-      if (!IsNull(nulls, r)) visit(r);
+      if ((nulls == nullptr || !IsNull(nulls, r)) && (counts == nullptr || counts[r] != 0)) visit(r);
   }
 }
 
@@ -123,37 +139,15 @@ BatchSumValue BatchGroups::Value(uint32_t group, int i) const noexcept {
 void BatchGroups::MakeRoomForRows(uint32_t nrows) noexcept {
   if (nrows <= rows_room_) return;
   if (rows_room_ > 0) {
-    allocator_.release(allocator_.context, values_);
+    allocator_.release(allocator_.context, groups_);
     rows_room_ = 0;
   }
   const size_t room = (static_cast<size_t>(nrows) + 63) / 64 * 64;
-  const size_t columns = static_cast<size_t>(plan_->ncolumns) * sizeof(int64_t);
-  auto *memory = static_cast<char *>(allocator_.allocate(allocator_.context, room * (columns + sizeof(uint32_t) + 2)));
-  values_ = reinterpret_cast<int64_t *>(memory);
-  groups_ = reinterpret_cast<uint32_t *>(memory + room * columns);
-  weights_ = reinterpret_cast<int8_t *>(groups_ + room);
-  passed_ = reinterpret_cast<uint8_t *>(weights_ + room);
+  auto *memory = static_cast<uint8_t *>(allocator_.allocate(allocator_.context, room * (sizeof(uint32_t) + 2)));
+  groups_ = reinterpret_cast<uint32_t *>(memory);
+  passed_ = memory + room * sizeof(uint32_t);
+  counts_ = passed_ + room;
   rows_room_ = static_cast<uint32_t>(room);
-}
-
-// --- Which rows pass ---------------------------------------------------------------------------------------------------
-
-void BatchGroups::Decide(const BatchDecoder &record, const int *positions) noexcept {
-  const uint32_t nrows = record.nrows();
-  std::memset(passed_, 1, nrows);
-  for (int i = 0; i < plan_->nconditions; i++) {
-    const BatchCondition &condition = plan_->conditions[i];
-    const int position = positions[condition.column];
-    if (record.AllNull(position)) {
-      std::memset(passed_, 0, nrows);
-      return;
-    }
-    FilterBy(condition.comparison, values_ + static_cast<size_t>(condition.column) * rows_room_, nrows, condition.constant, passed_);
-    if (const uint8_t *nulls = record.Nulls(position)) {
-      for (uint32_t r = 0; r < nrows; r++)
-        if (IsNull(nulls, r)) passed_[r] = 0;
-    }
-  }
 }
 
 // --- Which group each is of ----------------------------------------------------------------------------------------------
@@ -193,20 +187,20 @@ uint32_t BatchGroups::NewGroup() noexcept {
 
 // The number of a row's record; 0 when its group is beyond the limit.
 template <int kKeys>
-uint32_t BatchGroups::Find(const int64_t *const *columns, uint32_t row) noexcept {
+uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row) noexcept {
   const int nkeys = kKeys >= 0 ? kKeys : plan_->nkeys;
   uint64_t hash = seed_;
-  for (int i = 0; i < nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(columns[i][row]));
+  for (int i = 0; i < nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(values[i][row]));
   uint64_t at = hash & (capacity_ - 1);
   for (uint32_t found; (found = directory_[at]) != 0; at = (at + 1) & (capacity_ - 1)) {
     const int64_t *keys = records_ + found * stride_;
     int same = 0;
-    while (same < nkeys && keys[same] == columns[same][row]) same++;
+    while (same < nkeys && keys[same] == values[same][row]) same++;
     if (same == nkeys) return found;
   }
   if (count_ == limit_) return 0;
   const uint32_t made = NewGroup();
-  for (int i = 0; i < nkeys; i++) records_[made * stride_ + static_cast<size_t>(i)] = columns[i][row];
+  for (int i = 0; i < nkeys; i++) records_[made * stride_ + static_cast<size_t>(i)] = values[i][row];
   directory_[at] = made;
   // Half full at most.
   if (static_cast<uint64_t>(count_) * 2 > capacity_) GrowDirectory();
@@ -214,63 +208,63 @@ uint32_t BatchGroups::Find(const int64_t *const *columns, uint32_t row) noexcept
 }
 
 template <int kKeys>
-uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, uint8_t *left) noexcept {
-  const int64_t *columns[kMostBatchKeys];
-  for (int i = 0; i < plan_->nkeys; i++) columns[i] = values_ + static_cast<size_t>(plan_->keys[i]) * rows_room_;
+uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept {
+  const int64_t *keys[kMostBatchKeys];
+  for (int i = 0; i < plan_->nkeys; i++) keys[i] = columns[plan_->keys[i]].values;
   uint32_t nleft = 0;
   for (uint32_t r = 0; r < nrows; r++) {
-    groups_[r] = passed_[r] != 0 && left[r] == 0 ? Find<kKeys>(columns, r) : 0;
+    groups_[r] = passed_[r] != 0 && left[r] == 0 ? Find<kKeys>(keys, r) : 0;
     left[r] = static_cast<uint8_t>(left[r] | (passed_[r] != 0 && groups_[r] == 0));
     nleft += left[r];
   }
   return nleft;
 }
 
-uint32_t BatchGroups::FindGroups(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept {
-  const uint32_t nrows = record.nrows();
-  std::memset(left, 0, nrows);
+uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept {
   for (int i = 0; i < plan_->nkeys; i++) {
-    const int position = positions[plan_->keys[i]];
-    if (record.AllNull(position)) {
-      std::memcpy(left, passed_, nrows);
-    } else if (const uint8_t *nulls = record.Nulls(position)) {
+    const BatchColumnValues &key = columns[plan_->keys[i]];
+    if (key.all_null) {
+      std::memset(left, 1, nrows);
+    } else if (key.nulls != nullptr) {
       for (uint32_t r = 0; r < nrows; r++)
-        if (IsNull(nulls, r)) left[r] = passed_[r];
+        if (IsNull(key.nulls, r)) left[r] = 1;
     }
   }
+  for (uint32_t r = 0; r < nrows; r++) left[r] = static_cast<uint8_t>(left[r] & passed_[r]);
   if (capacity_ == 0) GrowDirectory();
   switch (plan_->nkeys) {
     case 1:
-      return FindGroupsOf<1>(nrows, left);
+      return FindGroupsOf<1>(nrows, columns, left);
     case 2:
-      return FindGroupsOf<2>(nrows, left);
+      return FindGroupsOf<2>(nrows, columns, left);
     default:
-      return FindGroupsOf<-1>(nrows, left);
+      return FindGroupsOf<-1>(nrows, columns, left);
   }
 }
 
 // --- What each adds ------------------------------------------------------------------------------------------------------
 
-void BatchGroups::AddSum(const BatchSum &sum, int slot, const BatchDecoder &record, int position) noexcept {
-  if (record.AllNull(position)) return;
-  const uint32_t nrows = record.nrows();
-  const uint8_t *const nulls = record.Nulls(position);
-  const int64_t *const values = values_ + static_cast<size_t>(sum.column) * rows_room_;
+void BatchGroups::AddSum(const BatchSum &sum, int slot, uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights) noexcept {
+  const BatchColumnValues column = sum.column < 0 ? BatchColumnValues{nullptr, nullptr, false} : columns[sum.column];
+  if (column.all_null) return;
+  const uint8_t *const nulls = column.nulls;
+  const uint8_t *const counts = sum.nconditions > 0 ? counts_ : nullptr;
+  if (counts != nullptr) Decide(nrows, sum.nconditions, sum.conditions, columns, counts_);
+  const int64_t *const values = column.values;
   const uint32_t *const groups = groups_;
-  const int8_t *const weights = weights_;
   int64_t *const records = records_ + slot;
   const size_t stride = stride_;
   switch (sum.kind) {
     case BatchSumKind::kCount:
-      return ForValues(nrows, nulls, [=](uint32_t r) { records[groups[r] * stride] += weights[r]; });
+      return ForValues(nrows, nulls, counts, [=](uint32_t r) { records[groups[r] * stride] += weights[r]; });
     case BatchSumKind::kSum:
-      return ForValues(nrows, nulls, [=](uint32_t r) {
+      return ForValues(nrows, nulls, counts, [=](uint32_t r) {
         int64_t *const at = records + groups[r] * stride;
         at[0] += weights[r];
         at[1] = Plus(at[1], Times(values[r], weights[r]));
       });
     case BatchSumKind::kWideSum:
-      return ForValues(nrows, nulls, [=](uint32_t r) {
+      return ForValues(nrows, nulls, counts, [=](uint32_t r) {
         int64_t *const at = records + groups[r] * stride;
         at[0] += weights[r];
         // No product of 8 bytes and no sum of so few values leaves 16 bytes.
@@ -280,7 +274,7 @@ void BatchGroups::AddSum(const BatchSum &sum, int slot, const BatchDecoder &reco
     case BatchSumKind::kLeast:
     case BatchSumKind::kGreatest: {
       const bool least = sum.kind == BatchSumKind::kLeast;
-      return ForValues(nrows, nulls, [=](uint32_t r) {
+      return ForValues(nrows, nulls, counts, [=](uint32_t r) {
         int64_t *const at = records + groups[r] * stride;
         at[0] += weights[r];
         if (at[1] == 0 || (least ? values[r] < at[2] : values[r] > at[2])) {
@@ -295,21 +289,17 @@ void BatchGroups::AddSum(const BatchSum &sum, int slot, const BatchDecoder &reco
   }
 }
 
-uint32_t BatchGroups::Add(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept {
-  const uint32_t nrows = record.nrows();
+uint32_t BatchGroups::Add(uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights, uint8_t *left) noexcept {
   if (nrows == 0) return 0;
   MakeRoomForRows(nrows);
-  for (int i = 0; i < plan_->ncolumns; i++)
-    if (plan_->columns[i].is_integer) record.Integers(positions[i], plan_->columns[i].is_unsigned, values_ + static_cast<size_t>(i) * rows_room_);
-  record.Weights(weights_);
-  Decide(record, positions);
-  const uint32_t nleft = FindGroups(record, positions, left);
+  Decide(nrows, plan_->nconditions, plan_->conditions, columns, passed_);
+  const uint32_t nleft = FindGroups(nrows, columns, left);
   if (count_ == 0) return nleft;
   int64_t *const nets = records_ + plan_->nkeys;
-  for (uint32_t r = 0; r < nrows; r++) nets[groups_[r] * stride_] += weights_[r];
+  for (uint32_t r = 0; r < nrows; r++) nets[groups_[r] * stride_] += weights[r];
   int slot = plan_->nkeys + 1;
   for (int i = 0; i < plan_->nsums; i++) {
-    AddSum(plan_->sums[i], slot, record, positions[plan_->sums[i].column]);
+    AddSum(plan_->sums[i], slot, nrows, columns, weights);
     slot += SlotsOf(plan_->sums[i].kind);
   }
   return nleft;

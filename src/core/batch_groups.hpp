@@ -1,25 +1,25 @@
-// Groups of the rows of change-log records: how many came and went, and the sums of integer columns, by key.
+// Groups of changed rows: how many came and went, and the sums of integer columns, by key.
 //
-// What the groups strategy does for a plan whose keys, conditions and aggregates' arguments are plain integer columns: nothing
+// What the groups strategy does for a plan whose keys, conditions and aggregates' arguments are plain columns: nothing
 // of it can raise an error, and what is summed does not depend on the order of rows. So rows need not be
-// consolidated first, no expression is evaluated, and a record is done column by column.
+// consolidated first, no expression is evaluated, and the rows of a record are done column by column.
 //
-// Promises: every row of a record is rejected by a condition, summed in its group, or left to the caller; which of these
+// Promises: every row is rejected by a condition, summed in its group, or left to the caller; which of these
 // depends on its values alone, except that groups beyond the limit are left, always all their rows. Sums are exact (kSum
 // modulo 2^64, kWideSum modulo 2^128). Plain data without a destructor; all memory comes from the caller's
 // allocator, which may leave by longjmp: what was being added is undefined then.
 // Refuses: NULL keys (such rows are left to the caller), and to forget single groups.
 #pragma once
 
-#include "core/batch_codec.hpp"
 #include "core/tid_mask.hpp"
 
 namespace pgstream {
 
-/// A column of the rows that is looked at.
-struct BatchGroupColumn {
-  bool is_integer;   ///< of 1, 2, 4 or 8 bytes; else all that counts is whether it is null
-  bool is_unsigned;
+/// A column of some rows.
+struct BatchColumnValues {
+  const int64_t *values;  ///< of each row; what a null's place has does not matter. Of no use where only nulls count
+  const uint8_t *nulls;   ///< bitmap, low bit first, set: null; nullptr: none, or all
+  bool all_null;
 };
 
 enum class BatchComparison : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
@@ -42,7 +42,9 @@ enum class BatchSumKind : uint8_t {
 
 struct BatchSum {
   BatchSumKind kind;
-  int column;
+  int column;  ///< kCount: or -1, rows are counted
+  int nconditions;  ///< of rows that count for this sum, beside those of the plan
+  const BatchCondition *conditions;
 };
 
 __extension__ typedef __int128 WideInteger;
@@ -61,8 +63,6 @@ constexpr int kMostBatchKeys = 32;
 
 /// What is done with rows. Arrays are the caller's and outlive the groups.
 struct BatchGroupPlan {
-  int ncolumns;
-  const BatchGroupColumn *columns;
   int nkeys;  ///< at most kMostBatchKeys; 0: all rows are one group
   const int *keys;
   int nconditions;
@@ -76,9 +76,9 @@ class BatchGroups {
   /// Empty, without memory. At most `limit` groups; `seed` makes the hash no constant.
   void Init(const BatchGroupPlan *plan, const MaskAllocator &allocator, uint32_t limit, uint64_t seed) noexcept;
 
-  /// Adds the rows of a record whose column positions[i] is column i of the plan. Returns how many rows are left to the
-  /// caller, and which: where left[r] is not zero (`left` has room for all rows).
-  uint32_t Add(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept;
+  /// Adds rows, given their columns and weights (-1 or +1). Where left[r] is not zero a row must not be summed here. Returns how
+  /// many rows are left to the caller, and which in left: those of them, and of others, that no condition rejects.
+  uint32_t Add(uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights, uint8_t *left) noexcept;
 
   /// Forgets all groups; the caller has taken back all memory that was allocated.
   void Forget() noexcept;
@@ -95,15 +95,14 @@ class BatchGroups {
  private:
   const int64_t *Record(uint32_t group) const noexcept { return records_ + (static_cast<size_t>(group) + 1) * stride_; }
   void MakeRoomForRows(uint32_t nrows) noexcept;
-  void Decide(const BatchDecoder &record, const int *positions) noexcept;
-  uint32_t FindGroups(const BatchDecoder &record, const int *positions, uint8_t *left) noexcept;
+  uint32_t FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
   template <int kKeys>
-  uint32_t FindGroupsOf(uint32_t nrows, uint8_t *left) noexcept;
+  uint32_t FindGroupsOf(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
   template <int kKeys>
-  uint32_t Find(const int64_t *const *columns, uint32_t row) noexcept;
+  uint32_t Find(const int64_t *const *keys, uint32_t row) noexcept;
   uint32_t NewGroup() noexcept;
   void GrowDirectory() noexcept;
-  void AddSum(const BatchSum &sum, int slot, const BatchDecoder &record, int position) noexcept;
+  void AddSum(const BatchSum &sum, int slot, uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights) noexcept;
 
   const BatchGroupPlan *plan_;
   MaskAllocator allocator_;
@@ -115,12 +114,11 @@ class BatchGroups {
   uint32_t room_;        // records there is memory for
   uint32_t *directory_;  // open addressing over numbers of records; 0: free
   uint64_t capacity_;    // a power of two, or 0
-  // Of the record that is added.
+  // Of the rows that are added.
   uint32_t rows_room_;
-  int64_t *values_;      // column after column, rows_room_ of each
   uint32_t *groups_;     // of each row, the number of its record
-  int8_t *weights_;
-  uint8_t *passed_;      // 1: it passes the conditions and has no NULL key
+  uint8_t *passed_;      // 1: it passes the conditions
+  uint8_t *counts_;      // 1: it passes those of a sum
 };
 
 }  // namespace pgstream

@@ -40,8 +40,9 @@ struct AggregateProgram {
   bool initial_null;
   FmgrInfo transition, inverse, final, serialize, deserialize, combine, sort;
   FunctionCallInfo transition_call, inverse_call;
-  Datum *zeros;  // of internal states: those of 1, 2, 4, ... zeros, nzeros of them (aggregate_sums.cpp)
+  Datum *zeros;  // of internal states: those of 1, 2, 4, ... zeros of one scale, nzeros of them (aggregate_sums.cpp)
   int nzeros;
+  int zeros_scale;
 };
 
 // The aggregates of a plan, made ready to run. An *input row* holds, aggregate by aggregate, the filter's verdict (when

@@ -8,6 +8,7 @@
 extern "C" {
 #include "common/int.h"
 #include "utils/array.h"
+#include "utils/numeric.h"
 }
 
 namespace pgstream {
@@ -39,10 +40,15 @@ Datum CallState(FunctionCallInfo call, AggregateState *state, Datum value) {
   return FunctionCallInvoke(call);
 }
 
-// One transition or inverse transition of an internal state.
-void Step(AggregateState *state, FunctionCallInfo call, Datum value) {
+// One transition of an internal state.
+void Advance(AggregateState *state, FunctionCallInfo call, Datum value) {
   state->value = CallState(call, state, value);
   state->isnull = call->isnull;
+}
+
+// An argument of the transition functions.
+Datum Argument(int64 value, int scale) {
+  return scale < 0 ? Int64GetDatum(value) : NumericGetDatum(int64_div_fast_to_numeric(value, scale));
 }
 
 Datum Combine(const AggregateSet *set, AggregateProgram *program, Datum first, bool first_null, Datum second) {
@@ -57,8 +63,10 @@ Datum Combine(const AggregateSet *set, AggregateProgram *program, Datum first, b
   return result;
 }
 
-// The state of 2^power zeros, kept as long as the set.
-Datum ZerosOf(const AggregateSet *set, AggregateProgram *program, Datum zero, int power) {
+// The state of 2^power zeros of this scale, kept as long as the set.
+Datum ZerosOf(const AggregateSet *set, AggregateProgram *program, int scale, int power) {
+  if (program->zeros != nullptr && program->zeros_scale != scale) program->nzeros = 0;
+  program->zeros_scale = scale;
   if (program->zeros == nullptr)
     program->zeros = static_cast<Datum *>(MemoryContextAllocZero(set->constants, sizeof(Datum) * 64));
   ExprContext *const econtext = set->call_context->curaggcontext;
@@ -68,7 +76,7 @@ Datum ZerosOf(const AggregateSet *set, AggregateProgram *program, Datum zero, in
     if (i == 0) {
       AggregateState first = {};
       first.isnull = true;
-      Step(&first, program->transition_call, zero);
+      Advance(&first, program->transition_call, Argument(0, scale));
       program->zeros[0] = first.value;
     } else {
       program->zeros[i] = Combine(set, program, Combine(set, program, 0, true, program->zeros[i - 1]), false, program->zeros[i - 1]);
@@ -80,17 +88,23 @@ Datum ZerosOf(const AggregateSet *set, AggregateProgram *program, Datum zero, in
 }
 
 // Adds `count` zeros to an internal state that is not null, or takes them back.
-void AddZeros(const AggregateSet *set, AggregateProgram *program, AggregateState *state, Datum zero, int64 count) {
+void AddZeros(const AggregateSet *set, AggregateProgram *program, AggregateState *state, int scale, int64 count) {
+  const Datum zero = Argument(0, scale);
   for (; count < 0; count++) {
     CHECK_FOR_INTERRUPTS();
-    Step(state, program->inverse_call, zero);
+    const Datum result = CallState(program->inverse_call, state, zero);
+    if (program->inverse_call->isnull) {
+      state->doubtful = true;  // of numerics, the last one of the widest scale may be gone
+      return;
+    }
+    state->value = result;
   }
   if (count > kFewZeros) {
     for (int power = 0; power < 63; power++)
-      if ((count >> power & 1) != 0) state->value = Combine(set, program, state->value, false, ZerosOf(set, program, zero, power));
+      if ((count >> power & 1) != 0) state->value = Combine(set, program, state->value, false, ZerosOf(set, program, scale, power));
     return;
   }
-  for (; count > 0; count--) Step(state, program->transition_call, zero);
+  for (; count > 0; count--) Advance(state, program->transition_call, zero);
 }
 
 }  // namespace
@@ -124,7 +138,7 @@ void AddNarrowSum(const AggregateSet *set, int aggregate, AggregateState *state,
   state->count = result;
 }
 
-void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, WideInteger sum) {
+void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, WideInteger sum, int scale) {
   AggregateProgram *const program = &set->programs[aggregate];
   int64 result;
   if (state->doubtful || !MoveCount(set, program, state, count, &result) || (count == 0 && sum == 0)) return;
@@ -133,15 +147,15 @@ void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, i
   while (sum != 0) {
     CHECK_FOR_INTERRUPTS();
     const int64 piece = sum > PG_INT64_MAX ? PG_INT64_MAX : sum < PG_INT64_MIN ? PG_INT64_MIN : static_cast<int64>(sum);
-    Step(state, program->transition_call, Int64GetDatum(piece));
+    Advance(state, program->transition_call, Argument(piece, scale));
     sum -= piece;
     rest--;
   }
   if (state->isnull && rest > 0) {
-    Step(state, program->transition_call, Int64GetDatum(0));
+    Advance(state, program->transition_call, Argument(0, scale));
     rest--;
   }
-  AddZeros(set, program, state, Int64GetDatum(0), rest);
+  AddZeros(set, program, state, scale, rest);
   state->count = result;
   MemoryContextSwitchTo(old);
 }

@@ -15,8 +15,8 @@ void AddCount(const AggregateSet *set, int aggregate, AggregateState *state, int
 // sum and avg of int2 and int4.
 void AddNarrowSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, int64 sum);
 
-// sum and avg of int8.
-void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, WideInteger sum);
+// sum and avg of int8 (scale -1), and of numerics that all have this scale: sum is without the point then.
+void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, WideInteger sum, int scale);
 
 // min and max of types passed by value. extreme: the most extreme value that came or went, net: how many of it came, net.
 void AddExtreme(const AggregateSet *set, int aggregate, AggregateState *state, int64 count, Datum extreme, int64 net);

@@ -1,30 +1,56 @@
-// Changed rows grouped straight from the records of the log, for plans simple enough: keys, conditions and the arguments of all
-// aggregates are plain columns of integers (or dates, times, timestamps, oids).
+// Changed rows grouped straight from the records of the log, for plans simple enough: keys, the arguments of all aggregates, and what
+// conditions compare with constants, are plain columns. Keys may be of any type passed by value, of texts or UUIDs, whose equality
+// is that of bytes; what is summed or compared, integers or alike (dates, times, timestamps, oids) or, summed only, numerics.
 //
 // Promises: a group's changes taken from here and those that were consolidated row by row are of disjoint sets of row images,
 // so that either order of applying them gives what the query gives. Nothing is evaluated: no row can raise an error.
 // Refuses: other plans (NewDirectGroups), and single rows, which go the usual way: those with a NULL key, those of groups
-// beyond what memory allows.
+// beyond what memory allows, those with a numeric of another scale than the first one has, or of more than 16 digits.
 #pragma once
 
+#include "core/batch_codec.hpp"
 #include "core/batch_groups.hpp"
+#include "core/string_ids.hpp"
 #include "delta/aggregate.hpp"
 #include "pg/row_program.hpp"
 
 namespace pgstream {
+
+enum class DirectKind : uint8 {
+  Nulls,    // all that counts is which are NULL
+  Integer,  // a value by value
+  Decimal,  // a numeric: an integer, at the scale of the first one
+  Bytes     // of a key: a number of string_ids.hpp
+};
+
+// A column that is looked at.
+struct DirectColumn {
+  DirectKind kind;
+  int used;        // which of the row's used columns
+  int16 length;    // of the type
+  bool is_unsigned;
+  int scale;       // of Decimal; -1 before the first value
+  StringIds *ids;  // of Bytes
+};
 
 struct DirectGroups {
   BatchGroups groups;
   int64 rows;  // that were taken, ever
 
   BatchGroupPlan plan;
-  int *columns;         // of the plan's columns: which of the row's used ones
-  int *positions;       // ... and, for a record, which of its columns
-  int16 *key_lengths;
+  int ncolumns;
+  DirectColumn *columns;
   int *sums;            // of each aggregate: its sum; -1: it counts rows
-  uint8 *left;
-  uint32 left_room;
   MemoryContext context;  // of what is gathered
+
+  // Of a record: room for so many rows, and the plan's columns of them.
+  uint32 room;
+  int64 *values;  // column after column
+  const uint8 **places;
+  uint32 *sizes;
+  int8 *weights;
+  uint8 *left;
+  BatchColumnValues *given;
 };
 
 // For a plan of groups with states, in the current context; nullptr where the plan is not of that kind. What is gathered lives in
@@ -41,7 +67,7 @@ void ForgetDirectGroups(DirectGroups *direct);
 // False for a group of which as much came as went, to the last value.
 bool HasChanges(const DirectGroups *direct, uint32 group);
 
-// A group's key values; none is NULL.
+// A group's key values, in the current context where by reference; none is NULL.
 void DirectKeys(const DirectGroups *direct, uint32 group, Datum *values, bool *nulls);
 
 // Brings states up to date by what was gathered of a group, except those of aggregates without inputs.

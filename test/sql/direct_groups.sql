@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 SET pgstream.keyed_evaluation = always;
 SET TimeZone = 'UTC';
 SET max_parallel_workers_per_gather = 0;
-CREATE TABLE src (id int PRIMARY KEY, k int, s int2, b bigint, ok bool, o oid, d date, t time, at timestamptz, ats timestamp, txt text, n numeric);
+CREATE TABLE src (id int PRIMARY KEY, k int, s int2, b bigint, ok bool, o oid, d date, t time, at timestamptz, ats timestamp, txt text, n numeric, m numeric(12,2), u uuid DEFAULT md5((random() * 5)::int::text)::uuid);
 CREATE INDEX ON src (k);
 CREATE TABLE by_k USING pgstream AS
   SELECT k, count(*), count(b) AS bs, count(txt) AS texts, count(1) AS ones, sum(k) AS ks, sum(s) AS ss, sum(b) AS sum_b, avg(s) AS avg_s, avg(k) AS avg_k, avg(b) AS avg_b FROM src GROUP BY k;
@@ -18,10 +18,16 @@ CREATE TABLE four_keys USING pgstream AS SELECT d, s, ok, k, sum(k) FROM src WHE
 CREATE TABLE whole USING pgstream AS SELECT count(*), sum(k), max(b), avg(b), min(d) FROM src;
 CREATE TABLE hidden USING pgstream AS SELECT k, sum(b) FROM src GROUP BY k HAVING count(*) > 2;
 CREATE TABLE kinds USING pgstream AS SELECT DISTINCT k, ok FROM src WHERE s >= 0;
+CREATE TABLE filtered USING pgstream AS
+  SELECT k, sum(s) FILTER (WHERE ok) AS s, count(*) FILTER (WHERE b > 10 AND b < 5000) AS some, count(txt) FILTER (WHERE b < 0) AS texts, max(b) FILTER (WHERE s <> 2) AS m, sum(n) FILTER (WHERE ok) AS n FROM src GROUP BY k;
+CREATE TABLE by_text USING pgstream AS SELECT txt, sum(n), avg(n), sum(m) AS m, avg(m) AS avg_m, count(*), count(n) AS ns FROM src GROUP BY txt;
+CREATE TABLE by_uuid USING pgstream AS SELECT u, txt, k, count(*), max(at), sum(b) FROM src WHERE k < 100 GROUP BY u, txt, k;
+CREATE TABLE whole_numeric USING pgstream AS SELECT sum(n), avg(m), count(m) FROM src WHERE s > 0;
 -- Of which not all is done so.
 CREATE TABLE computed USING pgstream AS SELECT k % 3 AS rest, sum(b) FROM src GROUP BY 1;
-CREATE TABLE filtered USING pgstream AS SELECT k, sum(s) FILTER (WHERE ok) FROM src GROUP BY k;
-CREATE TABLE by_text USING pgstream AS SELECT txt, sum(n) FROM src GROUP BY txt;
+CREATE TABLE by_numeric USING pgstream AS SELECT m, count(*) FROM src GROUP BY m;
+CREATE TABLE any_case USING pgstream AS SELECT lower(txt) AS txt, count(*) FROM src GROUP BY 1;
+CREATE TABLE squares USING pgstream AS SELECT k, variance(s) FROM src GROUP BY 1;
 CREATE FUNCTION summed(stream text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE line text; found text := 'none';
 BEGIN
@@ -31,9 +37,9 @@ BEGIN
   RETURN found;
 END $$;
 CREATE FUNCTION all_summed() RETURNS TABLE (name text, rows text) LANGUAGE sql AS
-  $$ SELECT name, summed(name) FROM unnest(ARRAY['by_k', 'extremes', 'two_keys', 'four_keys', 'whole', 'hidden', 'kinds', 'computed', 'filtered', 'by_text']) name $$;
+  $$ SELECT name, summed(name) FROM unnest(ARRAY['by_k', 'extremes', 'two_keys', 'four_keys', 'whole', 'hidden', 'kinds', 'filtered', 'by_text', 'by_uuid', 'whole_numeric', 'computed', 'by_numeric', 'any_case', 'squares']) name $$;
 INSERT INTO src SELECT i, i % 7, i % 5, i * 100, i % 2 = 0, i % 4, date '2020-01-01' + i % 9, time '10:00' + i * interval '1 second', timestamptz '2020-01-01 00:00+00' + i * interval '1 hour',
-                       timestamp '2020-01-01' + i * interval '1 day', 'text ' || i % 3, i / 7.0 FROM generate_series(1, 100) i;
+                       timestamp '2020-01-01' + i * interval '1 day', 'text ' || i % 3, i + 0.1, i / 7.0 FROM generate_series(1, 100) i;
 SELECT * FROM all_summed();
 SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 SELECT refresh_streams('direct_groups') > 0 AS refreshed;
@@ -48,6 +54,24 @@ INSERT INTO src VALUES
   (207, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), (208, 1, 1, NULL, true, NULL, NULL, NULL, NULL, NULL, NULL, 2);
 INSERT INTO src SELECT i, 2147483647, 32767, 9223372036854775807 - i % 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(300, 340) i;
 INSERT INTO src SELECT i, 2147483647, 32767, -9223372036854775808 + i % 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(400, 420) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+-- Numerics of all scales and sizes; texts of all lengths.
+INSERT INTO src (id, k, s, txt, n, m) SELECT 2500 + i, i % 4, i % 3, 'text ' || i % 3, v::numeric, (i - 8) * 111111111.11
+  FROM unnest(ARRAY['0', '0.0', '0.00', '-0.1', '0.5', '99999999.9', '-99999999.9', '999999999999999.9', '-123456789012345678901234567890.1', '1e40', '1e-40', '0.0001', '10000.0', '100000000.0', 'NaN', 'Infinity', '-Infinity', '7.5', '-7.5', '12345.6'])
+       WITH ORDINALITY AS values (v, i);
+INSERT INTO src (id, k, txt, n) SELECT 2600 + i, 2, repeat('x', i * i), i + 0.5 FROM generate_series(0, 30) i;
+INSERT INTO src (id, k, txt, n) SELECT 2700 + i, 3, repeat(md5(i::text), 200 * i), i FROM generate_series(0, 3) i;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+DELETE FROM src WHERE id BETWEEN 2501 AND 2600 AND id % 2 = 0;
+UPDATE src SET n = n + 0.1, m = -m WHERE id BETWEEN 1 AND 20;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+DELETE FROM src WHERE id BETWEEN 2501 AND 2650;
+UPDATE src SET n = round(n) WHERE id BETWEEN 1 AND 60;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+UPDATE src SET n = 0.1 WHERE id BETWEEN 1 AND 60;
+DELETE FROM src WHERE id BETWEEN 2650 AND 2710;
 SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 UPDATE src SET b = b - 1 WHERE id IN (201, 300);
 UPDATE src SET k = 5, s = 3 WHERE id IN (203, 205, 206);
@@ -94,7 +118,7 @@ ROLLBACK;
 -- Many groups, of which memory holds some: those go one way, the others another, and are gone over in parts.
 SET work_mem = '64kB';
 SET hash_mem_multiplier = 1;
-INSERT INTO src SELECT i, i % 997, i % 991, i, i % 3 = 0, i % 100, date '2000-01-01' + i % 500, NULL, NULL, NULL, 'many', 1 FROM generate_series(1000, 2200) i;
+INSERT INTO src SELECT i, i % 997, i % 991, i, i % 3 = 0, i % 100, date '2000-01-01' + i % 500, NULL, NULL, NULL, 'many' || i % 800, i / 10.0 FROM generate_series(1000, 2200) i;
 SELECT streams, exact, wrong, answered FROM verify_streams('direct_groups');
 UPDATE src SET b = b - 5, k = k + 1 WHERE id % 3 = 0 AND id >= 1000;
 DELETE FROM src WHERE id % 7 = 0;
@@ -104,11 +128,11 @@ RESET hash_mem_multiplier;
 SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 SELECT refresh_streams('direct_groups') > 0 AS refreshed;
 -- Thousands of values of one group at once, into states and out of them: sums beyond 8 bytes.
-INSERT INTO src (id, k, s, b) SELECT i, 1, 1, 9223372036854775807 FROM generate_series(10000, 13000) i;
+INSERT INTO src (id, k, s, b, txt, n, m) SELECT i, 1, 1, 9223372036854775807, 'text 1', 0.1, 9999999999.99 FROM generate_series(10000, 13000) i;
 SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 SELECT refresh_streams('direct_groups') > 0 AS refreshed;
 DELETE FROM src WHERE id BETWEEN 10000 AND 12900;
-INSERT INTO src (id, k, s, b) SELECT i, 1, 1, -9223372036854775808 FROM generate_series(20000, 20100) i;
+INSERT INTO src (id, k, s, b, txt, m) SELECT i, 1, 1, -9223372036854775808, 'text 1', -1 FROM generate_series(20000, 20100) i;
 SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 SELECT refresh_streams('direct_groups') > 0 AS refreshed;
 -- Any sequence of changes.
@@ -116,11 +140,12 @@ CREATE FUNCTION random_changes(rounds int) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE wrong text; r int;
 BEGIN
   FOR r IN 1 .. rounds LOOP
-    CASE floor(random() * 5)::int
+    CASE floor(random() * 6)::int
       WHEN 0 THEN INSERT INTO src SELECT 30000 + r * 1000 + i, nullif(floor(random() * 9)::int, 8), nullif(floor(random() * 6), 5), floor(random() * 50 - 20), random() < 0.5, floor(random() * 4)::int::oid,
-                                         date '2020-01-01' + floor(random() * 5)::int, NULL, NULL, NULL, nullif(floor(random() * 3)::text, '2'), floor(random() * 10) FROM generate_series(1, 1 + floor(random() * 40)::int) i;
+                                         date '2020-01-01' + floor(random() * 5)::int, NULL, NULL, NULL, nullif(floor(random() * 3)::text, '2'), CASE WHEN random() < 0.1 THEN 1.25 ELSE floor(random() * 10) + 0.5 END, random() * 100 FROM generate_series(1, 1 + floor(random() * 40)::int) i;
       WHEN 1 THEN DELETE FROM src WHERE random() < 0.1;
       WHEN 2 THEN UPDATE src SET b = b + floor(random() * 5 - 2) WHERE abs(b / 2) < 1000000 AND random() < 0.1;
+      WHEN 4 THEN UPDATE src SET n = n - 1.5, m = m * 1.5, txt = nullif(floor(random() * 3)::text, '1') WHERE abs(m) < 1000000 AND random() < 0.1;
       WHEN 3 THEN UPDATE src SET k = floor(random() * 9), s = nullif(floor(random() * 6), 5) WHERE random() < 0.1;
       ELSE UPDATE src SET d = d + floor(random() * 3 - 1)::int, ok = nullif(random() < 0.5, random() < 0.2) WHERE random() < 0.1;
     END CASE;
