@@ -179,13 +179,15 @@ static uint32 OperationsWithRowTrigger(const Trigger *trigger) {
          (TRIGGER_FOR_DELETE(trigger->tgtype) ? 1u << CMD_DELETE : 0);
 }
 
-uint32 DirectOperations(const TriggerDesc *triggers) {
+uint32 DirectOperations(const TriggerDesc *triggers, bool *only) {
   uint32 fires = 0, with_row_trigger = 0;
   bool cascades = false;
+  *only = triggers != nullptr;
   for (int i = 0; triggers != nullptr && i < triggers->numtriggers; ++i) {
     const Trigger *trigger = &triggers->triggers[i];
     const int number = StatementCaptureNumber(trigger);
     if (number >= 0 && trigger->tgenabled == kByStatement[number].enabled) fires |= 1u << number;
+    *only &= number >= 0;
     cascades |= Cascades(trigger);
     with_row_trigger |= OperationsWithRowTrigger(trigger);
   }

@@ -29,8 +29,8 @@ Oid CaptureFunction();
 // Some of a table's triggers capture it by statement.
 bool HasStatementCapture(const TriggerDesc *triggers);
 // The kinds of statement (1 << CmdType) that may be captured without the triggers that capture a table by statement: none
-// unless all of those are there and enabled. triggers: of the table, or nullptr.
-uint32 DirectOperations(const TriggerDesc *triggers);
+// unless all of those are there and enabled. triggers: of the table, or nullptr. *only: those are all that it has.
+uint32 DirectOperations(const TriggerDesc *triggers, bool *only);
 // A table's triggers but for those that capture it by statement, in the current memory context; nullptr when no other is left.
 TriggerDesc *WithoutStatementCapture(TriggerDesc *triggers);
 

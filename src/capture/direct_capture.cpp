@@ -50,13 +50,12 @@ TupleTableSlot *InsertedRow(const DirectStatement *statement) {
 }
 
 void CaptureRow(DirectStatement *statement) {
-  if (unlikely(!statement->capture->valid))
-    statement->capture = LookupSourceCapture(statement->source, RelationGetRelid(statement->source));
-  if (unlikely(!statement->capture->logged)) return;
+  const SourceCapture *capture = StillCapture(statement->capture, statement->source);
+  if (unlikely(!capture->logged)) return;
   if (statement->operation == CMD_INSERT)
-    BatchRow(statement->capture, +1, InsertedRow(statement));
+    BatchRow(capture, +1, InsertedRow(statement));
   else
-    BatchPair(statement->capture, statement->result->ri_oldTupleSlot, statement->result->ri_newTupleSlot);
+    BatchPair(capture, statement->result->ri_oldTupleSlot, statement->result->ri_newTupleSlot);
 }
 
 // A row kept by a trigger, met already, or gone in its latest version, was not processed.
@@ -73,7 +72,7 @@ void Decide(DirectStatement *statement) {
 
 void End(DirectStatement *statement) {
   const Oid source = RelationGetRelid(statement->source);
-  if (statement->operation == CMD_DELETE) CaptureDeletions(&statement->deleted, statement->source, statement->estate);
+  if (statement->operation == CMD_DELETE) CaptureDeletions(&statement->deleted, statement->source, statement->capture, statement->estate);
   FlushBatch(source);
   CloseStatement(source);
   statement->ended = true;
@@ -99,7 +98,7 @@ TupleTableSlot *NextRow(PlanState *node) {
     bool isnull;
     const Datum tid = slot_getattr(slot, statement->tid_column, &isnull);
     if (isnull) elog(ERROR, "ctid is NULL");
-    NoteDeletion(&statement->deleted, statement->source, statement->estate,
+    NoteDeletion(&statement->deleted, statement->source, statement->capture, statement->estate,
                  static_cast<ItemPointer>(static_cast<void *>(DatumGetPointer(tid))));
   }
   statement->plan_slot = slot;
@@ -110,7 +109,7 @@ TupleTableSlot *NextRow(PlanState *node) {
 
 // The table that a statement writes, if it is one that may be captured directly: captured by statement, whole, and with no
 // trigger that is in the way. Open then.
-Relation DirectTarget(const PlannedStmt *planned) {
+Relation DirectTarget(const PlannedStmt *planned, SourceCapture **capture) {
   if (planned->hasModifyingCTE || !IsA(planned->planTree, ModifyTable)) return nullptr;
   const ModifyTable *plan = reinterpret_cast<const ModifyTable *>(planned->planTree);
   if ((plan->operation != CMD_INSERT && plan->operation != CMD_UPDATE && plan->operation != CMD_DELETE) || !plan->canSetTag ||
@@ -121,9 +120,11 @@ Relation DirectTarget(const PlannedStmt *planned) {
   // The statement has locked it.
   Relation source = table_open(entry->relid, NoLock);
   if (source->trigdesc != nullptr && source->rd_rel->relkind == RELKIND_RELATION &&
-      source->rd_rel->relam == HEAP_TABLE_AM_OID && HasStatementCapture(source->trigdesc)) {
-    const SourceCapture *capture = LookupSourceCapture(source, RelationGetRelid(source));
-    if (capture->logged && capture->valid && (capture->direct & (1u << plan->operation)) != 0) return source;
+      source->rd_rel->relam == HEAP_TABLE_AM_OID) {
+    *capture = KnownSourceCapture(entry->relid);
+    if (*capture == nullptr && HasStatementCapture(source->trigdesc)) *capture = LookupSourceCapture(source, entry->relid);
+    if (*capture != nullptr && (*capture)->logged && (*capture)->valid && ((*capture)->direct & (1u << plan->operation)) != 0)
+      return source;
   }
   table_close(source, NoLock);
   return nullptr;
@@ -138,9 +139,9 @@ void StartNext(QueryDesc *query, int eflags) {
 
 // Starts the statement with a target that shows no capture triggers. The statement takes a copy of what triggers there are, and
 // holds a lock that keeps others from changing them.
-void StartWithoutTriggers(QueryDesc *query, int eflags, Relation source) {
+void StartWithoutTriggers(QueryDesc *query, int eflags, Relation source, bool only) {
   TriggerDesc *const all = source->trigdesc;
-  TriggerDesc *const others = WithoutStatementCapture(all);
+  TriggerDesc *const others = only ? nullptr : WithoutStatementCapture(all);
   source->trigdesc = others;
   PG_TRY();
   { StartNext(query, eflags); }
@@ -157,11 +158,11 @@ void StartWithoutTriggers(QueryDesc *query, int eflags, Relation source) {
   PG_END_TRY();
 }
 
-void Install(QueryDesc *query, Relation source) {
+void Install(QueryDesc *query, Relation source, SourceCapture *capture, bool only) {
   ModifyTableState *state = castNode(ModifyTableState, query->planstate);
   ResultRelInfo *result = state->resultRelInfo;
   // Where the triggers are there after all, they capture.
-  if (result->ri_TrigDesc != nullptr && HasStatementCapture(result->ri_TrigDesc)) return;
+  if (result->ri_TrigDesc != nullptr && (only || HasStatementCapture(result->ri_TrigDesc))) return;
   if (state->mt_nrels != 1 || result->ri_RelationDesc != source ||
       (state->operation != CMD_INSERT && !AttributeNumberIsValid(result->ri_RowIdAttNo)))
     elog(ERROR, "a statement on relation %u is not what its plan was", RelationGetRelid(source));
@@ -173,7 +174,7 @@ void Install(QueryDesc *query, Relation source) {
   statement->estate = query->estate;
   statement->result = result;
   statement->source = source;
-  statement->capture = LookupSourceCapture(source, RelationGetRelid(source));
+  statement->capture = capture;
   statement->operation = state->operation;
   statement->begun = statement->ended = statement->undecided = false;
   statement->processed = 0;
@@ -191,14 +192,16 @@ void Install(QueryDesc *query, Relation source) {
 void StartExecutor(QueryDesc *query, int eflags) {
   // Foreign keys cascade by a statement for each row of the other table, and the trigger gathers all of them: EXEC_FLAG_SKIP_TRIGGERS.
   Relation source = nullptr;
+  SourceCapture *capture = nullptr;
   if (query->operation != CMD_SELECT && (eflags & (EXEC_FLAG_EXPLAIN_ONLY | EXEC_FLAG_SKIP_TRIGGERS)) == 0 && IsPreloaded())
-    source = DirectTarget(query->plannedstmt);
+    source = DirectTarget(query->plannedstmt, &capture);
   if (source == nullptr) {
     StartNext(query, eflags);
     return;
   }
-  StartWithoutTriggers(query, eflags, source);
-  Install(query, source);
+  const bool only = capture->only_triggers;
+  StartWithoutTriggers(query, eflags, source, only);
+  Install(query, source, capture, only);
   table_close(source, NoLock);
 }
 

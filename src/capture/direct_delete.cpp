@@ -114,8 +114,8 @@ void InitDeletedRows(DeletedRows *rows) {
   rows->tids = rows->first_tids;
 }
 
-void NoteDeletion(DeletedRows *rows, Relation source, EState *estate, ItemPointer tid) {
-  if (rows->count == kMostTids) CaptureDeletions(rows, source, estate);
+void NoteDeletion(DeletedRows *rows, Relation source, SourceCapture *capture, EState *estate, ItemPointer tid) {
+  if (rows->count == kMostTids) CaptureDeletions(rows, source, capture, estate);
   if (rows->count == rows->capacity) {
     const int capacity = Min(rows->capacity * 8, kMostTids);
     if (rows->tids == rows->first_tids) {
@@ -130,8 +130,8 @@ void NoteDeletion(DeletedRows *rows, Relation source, EState *estate, ItemPointe
   rows->tids[rows->count++] = *tid;
 }
 
-void CaptureDeletions(DeletedRows *rows, Relation source, EState *estate) {
-  SourceCapture *capture = LookupSourceCapture(source, RelationGetRelid(source));
+void CaptureDeletions(DeletedRows *rows, Relation source, SourceCapture *capture, EState *estate) {
+  capture = StillCapture(capture, source);
   if (rows->count > 0 && capture->logged) {
     // As with those of the transition tables: an error leaves no slot to be used again.
     TupleTableSlot *slot = capture->heap_slot;

@@ -24,9 +24,9 @@ struct DeletedRows {
 void InitDeletedRows(DeletedRows *rows);
 
 // Notes one more TID; first writes those that there are where they have become many.
-void NoteDeletion(DeletedRows *rows, Relation source, EState *estate, ItemPointer tid);
+void NoteDeletion(DeletedRows *rows, Relation source, SourceCapture *capture, EState *estate, ItemPointer tid);
 
-// Writes the rows of all TIDs, which this statement has deleted, to the log of the source, if it is captured.
-void CaptureDeletions(DeletedRows *rows, Relation source, EState *estate);
+// Writes the rows of all TIDs, which this statement has deleted, to the log of the source, if it is captured (still).
+void CaptureDeletions(DeletedRows *rows, Relation source, SourceCapture *capture, EState *estate);
 
 }  // namespace pgstream

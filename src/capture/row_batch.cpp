@@ -24,7 +24,6 @@ Batch *idle = nullptr;     // empty ones, to be used again: a buffer is some kil
 void Release(Batch **link) {
   Batch *batch = *link;
   *link = batch->next;
-  MemoryContextReset(batch->context);
   batch->next = idle;
   idle = batch;
 }
@@ -41,6 +40,28 @@ Batch *Find(Oid source, SubTransactionId subtransaction) {
   return nullptr;
 }
 
+// Makes an empty batch, which may have served another capture, fit for this one.
+void Fit(Batch *batch, const SourceCapture *capture) {
+  batch->generation = 0;  // until it is complete
+  MemoryContextReset(batch->context);
+  const Size n = static_cast<Size>(capture->ncolumns) + 1;
+  auto *layouts = static_cast<ColumnLayout *>(MemoryContextAlloc(batch->context, n * sizeof(ColumnLayout)));
+  memcpy(layouts, capture->layouts, sizeof(ColumnLayout) * capture->ncolumns);
+  CaptureRun *run = &batch->run;
+  run->source = capture->key.source;
+  run->nsegments = capture->nsegments;
+  memcpy(run->segments, capture->segments, sizeof(Oid) * capture->nsegments);
+  run->layouts = layouts;
+  run->ncolumns = capture->ncolumns;
+  run->encoder = BatchEncoder(reinterpret_cast<uint8 *>(run->buffer) + VARHDRSZ, kBatchCapacity, batch->stage, kRunStage);
+  run->old_values = static_cast<ColumnValue *>(MemoryContextAlloc(batch->context, 2 * n * sizeof(ColumnValue)));
+  run->new_values = run->old_values + n;
+  run->old_bytes = static_cast<uint64 *>(MemoryContextAlloc(batch->context, 2 * n * sizeof(uint64)));
+  run->new_bytes = run->old_bytes + n;
+  run->encoder_columns = static_cast<EncoderColumn *>(MemoryContextAlloc(batch->context, n * sizeof(EncoderColumn)));
+  batch->generation = capture->generation;
+}
+
 // An empty one with what is needed for a capture.
 Batch *Take(const SourceCapture *capture, SubTransactionId subtransaction) {
   Batch *batch = idle;
@@ -52,26 +73,12 @@ Batch *Take(const SourceCapture *capture, SubTransactionId subtransaction) {
     batch->next = idle;
     idle = batch;
   }
-  const Size n = static_cast<Size>(capture->ncolumns) + 1;
-  auto *layouts = static_cast<ColumnLayout *>(MemoryContextAlloc(batch->context, n * sizeof(ColumnLayout)));
-  memcpy(layouts, capture->layouts, sizeof(ColumnLayout) * capture->ncolumns);
   CaptureRun *run = &batch->run;
-  run->source = capture->key.source;
-  run->nsegments = capture->nsegments;
-  memcpy(run->segments, capture->segments, sizeof(Oid) * capture->nsegments);
-  run->layouts = layouts;
-  run->ncolumns = capture->ncolumns;
-  run->encoder = BatchEncoder(reinterpret_cast<uint8 *>(run->buffer) + VARHDRSZ, kBatchCapacity, batch->stage, kRunStage);
   run->begun = false;
   run->log = nullptr;
   run->context = nullptr;
   run->detoasted = false;
-  run->old_values = static_cast<ColumnValue *>(MemoryContextAlloc(batch->context, 2 * n * sizeof(ColumnValue)));
-  run->new_values = run->old_values + n;
-  run->old_bytes = static_cast<uint64 *>(MemoryContextAlloc(batch->context, 2 * n * sizeof(uint64)));
-  run->new_bytes = run->old_bytes + n;
-  run->encoder_columns = static_cast<EncoderColumn *>(MemoryContextAlloc(batch->context, n * sizeof(EncoderColumn)));
-  batch->generation = capture->generation;
+  if (batch->generation != capture->generation) Fit(batch, capture);
   batch->subtransaction = subtransaction;
   idle = batch->next;
   batch->next = batches;

@@ -61,7 +61,10 @@ static void FillCapture(SourceCapture *capture, Relation table) {
   capture->relatives = nullptr;
   capture->ncolumns = 0;
   capture->highest = 0;
-  capture->direct = capture->key.table == capture->key.source ? DirectOperations(table->trigdesc) : 0;
+  capture->only_triggers = false;
+  capture->direct = 0;
+  if (capture->key.table == capture->key.source)
+    capture->direct = DirectOperations(table->trigdesc, &capture->only_triggers);
   capture->old_slot = capture->new_slot = capture->heap_slot = nullptr;
   LogEntry entry;
   const bool has_log = ReadLogEntry(capture->key.source, &entry);
@@ -128,6 +131,12 @@ SourceCapture *LookupSourceCapture(Relation table, Oid source) {
   InScratch([&] { FillCapture(capture, table); });
   capture->valid = !capture->stale;
   return capture;
+}
+
+SourceCapture *KnownSourceCapture(Oid source) {
+  const CaptureKey key = {source, source};
+  auto *capture = static_cast<SourceCapture *>(hash_search(captures, &key, HASH_FIND, nullptr));
+  return capture != nullptr && capture->valid ? capture : nullptr;
 }
 
 static void NoteRelatives(SourceCapture *capture, const CaptureShape *shape) {

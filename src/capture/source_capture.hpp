@@ -30,6 +30,7 @@ struct SourceCapture {
   bool stale;         // invalidated since reading it began
   uint64 generation;  // another one whenever it was read anew
   bool logged;        // there is a log, and some stream table reads it: changes must be written
+  bool only_triggers; // the table has no other triggers than those that capture it by statement
   uint32 direct;      // the statements (1 << CmdType) that need not run the table's triggers (capture/direct_capture.hpp)
   bool abandoned;     // there is a log, but it serves no stream table: nothing is written, and it should be empty
   int nsegments;
@@ -53,6 +54,13 @@ struct SourceCapture {
 
 // The capture of a source at an open table.
 SourceCapture *LookupSourceCapture(Relation table, Oid source);
+
+// That of a source at itself if it is known and valid, else nullptr: one hash probe.
+SourceCapture *KnownSourceCapture(Oid source);
+// One that was looked up earlier in this transaction, read anew if need be.
+inline SourceCapture *StillCapture(SourceCapture *capture, Relation table) {
+  return likely(capture->valid) ? capture : LookupSourceCapture(table, capture->key.source);
+}
 
 // The log of a source as pgs_log has it now (catalog snapshot). False when there is none.
 struct LogEntry {
