@@ -76,11 +76,22 @@ bool Suits(DirectKind kind, const FormData_pg_attribute *attribute) {
       return attribute->attbyval && integer;
     case DirectKind::Decimal:
       return attribute->atttypid == NUMERICOID;
+    case DirectKind::Constant:
+    case DirectKind::Computed:
+      return false;
     case DirectKind::Bytes:
       // Fixed lengths of integers are packed in records: such values lie nowhere.
       return !attribute->attbyval && (length == -1 || (length > 0 && !integer));
   }
   return false;
+}
+
+DirectColumn *NewColumn(Making *making, DirectKind kind) {
+  if (making->ncolumns == kMostColumns) return nullptr;
+  DirectColumn *const column = &making->columns[making->ncolumns++];
+  column->kind = kind;
+  column->used = column->scale = -1;
+  return column;
 }
 
 // The plan's column for a plain column of the source; -1 where the expression is none, or not of that kind.
@@ -94,9 +105,12 @@ int ColumnOf(Making *making, const Node *node, DirectKind kind) {
   if (!Suits(kind, attribute)) return -1;
   for (int i = 0; i < making->ncolumns; i++)
     if (making->columns[i].used == used && (making->columns[i].kind == kind || kind == DirectKind::Nulls)) return i;
-  if (making->ncolumns == kMostColumns) return -1;
-  making->columns[making->ncolumns] = {kind, used, attribute->attlen, ValueTypeOf(var->vartype) == ValueType::kUInt32, -1, nullptr};
-  return making->ncolumns++;
+  DirectColumn *const column = NewColumn(making, kind);
+  if (column == nullptr) return -1;
+  column->used = used;
+  column->length = attribute->attlen;
+  column->is_unsigned = ValueTypeOf(var->vartype) == ValueType::kUInt32;
+  return making->ncolumns - 1;
 }
 
 int64 IntegerOf(ValueType type, Datum value) {
@@ -112,6 +126,56 @@ int64 IntegerOf(ValueType type, Datum value) {
     default:
       return DatumGetInt64(value);
   }
+}
+
+int OperandOf(Making *making, const Node *node, ValueType type);
+
+// The plan's column for integer arithmetic; -1 where the expression is none.
+int ComputedOf(Making *making, const Node *node) {
+  check_stack_depth();
+  Oid function;
+  const List *arguments;
+  if (IsA(node, OpExpr)) {
+    function = reinterpret_cast<const OpExpr *>(node)->opfuncid;
+    arguments = reinterpret_cast<const OpExpr *>(node)->args;
+  } else if (IsA(node, FuncExpr)) {
+    function = reinterpret_cast<const FuncExpr *>(node)->funcid;
+    arguments = reinterpret_cast<const FuncExpr *>(node)->args;
+  } else {
+    return -1;
+  }
+  const LoweredFunction *const lowered = FindLowered(function);
+  if (lowered == nullptr || !IsBatchArithmetic(lowered->operation) || !IsInteger(lowered->left)) return -1;
+  const ValueType type = ValueTypeOf(exprType(const_cast<Node *>(node)));
+  const bool binary = lowered->right != ValueType::kWord;
+  if (!IsInteger(type) || (binary && !IsInteger(lowered->right)) || list_length(arguments) != (binary ? 2 : 1)) return -1;
+  const int a = OperandOf(making, static_cast<const Node *>(linitial(arguments)), lowered->left);
+  const int b = binary && a >= 0 ? OperandOf(making, static_cast<const Node *>(lsecond(arguments)), lowered->right) : a;
+  DirectColumn *const column = a >= 0 && b >= 0 ? NewColumn(making, DirectKind::Computed) : nullptr;
+  if (column == nullptr) return -1;
+  column->length = get_typlen(exprType(const_cast<Node *>(node)));
+  column->operation = lowered->operation;
+  column->type = type;
+  column->a = a;
+  column->b = b;
+  return making->ncolumns - 1;
+}
+
+// A column of integers: a plain one, or computed.
+int IntegersOf(Making *making, const Node *node) {
+  const int plain = ColumnOf(making, node, DirectKind::Integer);
+  return plain >= 0 ? plain : ComputedOf(making, node);
+}
+
+// An operand of this type: such a column, or a constant.
+int OperandOf(Making *making, const Node *node, ValueType type) {
+  if (ValueTypeOf(exprType(const_cast<Node *>(node))) != type) return -1;
+  if (!IsA(node, Const)) return IntegersOf(making, node);
+  const Const *const value = reinterpret_cast<const Const *>(node);
+  DirectColumn *const column = value->constisnull ? nullptr : NewColumn(making, DirectKind::Constant);
+  if (column == nullptr) return -1;
+  column->constant = IntegerOf(type, value->constvalue);
+  return making->ncolumns - 1;
 }
 
 bool ComparisonOf(Operation operation, bool swapped, BatchComparison *comparison) {
@@ -179,7 +243,8 @@ bool SumOf(Making *making, const Aggref *aggref, BatchSum *sum, bool *counts_row
     List *const filter = make_ands_implicit(expression_planner(CopyNode(aggref->aggfilter)));
     if (!ConditionsOf(making, filter, &sum->nconditions, &sum->conditions)) return false;
   }
-  const Node *const argument = list_length(aggref->args) == 1 ? AsNode(linitial_node(TargetEntry, aggref->args)->expr) : nullptr;
+  const Node *const argument =
+      list_length(aggref->args) == 1 ? AsNode(expression_planner(CopyNode(linitial_node(TargetEntry, aggref->args)->expr))) : nullptr;
   *counts_rows = aggref->aggfnoid == F_COUNT_;
   if (aggref->aggfnoid == F_COUNT_ANY && argument != nullptr && IsA(argument, Const)) {
     *counts_rows = !reinterpret_cast<const Const *>(argument)->constisnull;
@@ -194,7 +259,10 @@ bool SumOf(Making *making, const Aggref *aggref, BatchSum *sum, bool *counts_row
   for (const auto &entry : kKinds) {
     if (entry.aggregate != aggref->aggfnoid) continue;
     sum->kind = entry.kind;
-    sum->column = ColumnOf(making, argument, entry.kind == BatchSumKind::kCount ? DirectKind::Nulls : decimal ? DirectKind::Decimal : DirectKind::Integer);
+    if (entry.kind == BatchSumKind::kCount)
+      sum->column = ColumnOf(making, argument, DirectKind::Nulls);
+    else
+      sum->column = decimal ? ColumnOf(making, argument, DirectKind::Decimal) : IntegersOf(making, argument);
     return sum->column >= 0;
   }
   return false;
@@ -288,7 +356,7 @@ void MakeRoom(DirectGroups *direct, uint32 nrows) {
   direct->room = 0;
   const Size room = TYPEALIGN(64, nrows);
   auto *memory = static_cast<char *>(
-      MemoryContextAllocHuge(direct->context, room * (columns * sizeof(int64) + sizeof(uint8 *) + sizeof(uint32) + 2)));
+      MemoryContextAllocHuge(direct->context, room * (columns * sizeof(int64) + sizeof(uint8 *) + sizeof(uint32) + 3) + room / 8 * columns));
   direct->values = reinterpret_cast<int64 *>(memory);
   memory += room * columns * sizeof(int64);
   direct->places = reinterpret_cast<const uint8 **>(memory);
@@ -297,6 +365,8 @@ void MakeRoom(DirectGroups *direct, uint32 nrows) {
   memory += room * sizeof(uint32);
   direct->weights = reinterpret_cast<int8 *>(memory);
   direct->left = reinterpret_cast<uint8 *>(memory + room);
+  direct->marked = direct->left + room;
+  direct->nulls = direct->marked + room;
   direct->room = static_cast<uint32>(room);
 }
 
@@ -324,6 +394,26 @@ void TakeStored(DirectGroups *direct, DirectColumn *column, const BatchDecoder *
   }
 }
 
+// A computed column. It is NULL where an operand is; where it is not and there is no result, the row is marked.
+void Compute(DirectGroups *direct, int number, uint32 nrows, int64 *values) {
+  const DirectColumn *const column = &direct->columns[number];
+  const BatchColumnValues a = direct->given[column->a], b = direct->given[column->b];
+  BatchColumnValues *const given = &direct->given[number];
+  *given = {values, a.nulls != nullptr ? a.nulls : b.nulls, a.all_null || b.all_null};
+  if (given->all_null) return;
+  if (a.nulls != nullptr && b.nulls != nullptr && a.nulls != b.nulls) {
+    uint8 *const nulls = direct->nulls + static_cast<Size>(number) * (direct->room / 8);
+    for (uint32 i = 0; i < (nrows + 7) / 8; i++) nulls[i] = a.nulls[i] | b.nulls[i];
+    given->nulls = nulls;
+  }
+  BatchArithmetic(column->operation, column->type, nrows, a.values, b.values, values, direct->marked);
+  const uint8 *const nulls = given->nulls;
+  for (uint32 row = 0; row < nrows; row++) {
+    const bool isnull = nulls != nullptr && (nulls[row / 8] >> (row % 8) & 1) != 0;
+    direct->left[row] |= static_cast<uint8>(direct->marked[row] != 0 && !isnull);
+  }
+}
+
 }  // namespace
 
 DirectGroups *NewDirectGroups(const DeltaPlan *plan, const RowExpressions *row, MemoryContext context, Size limit) {
@@ -337,7 +427,7 @@ DirectGroups *NewDirectGroups(const DeltaPlan *plan, const RowExpressions *row, 
   for (int i = 0; i < plan->nkeys; i++) {
     const Node *const key = AsNode(list_nth_node(TargetEntry, row->targets, i)->expr);
     if (!plan->keys[i].equal_image) return nullptr;
-    keys[i] = ColumnOf(&making, key, DirectKind::Integer);
+    keys[i] = IntegersOf(&making, key);
     if (keys[i] < 0) keys[i] = ColumnOf(&making, key, DirectKind::Bytes);
     if (keys[i] < 0) return nullptr;
   }
@@ -374,8 +464,17 @@ const uint8 *TakeDirectly(DirectGroups *direct, const BatchDecoder *record, cons
   memset(direct->left, 0, nrows);
   for (int i = 0; i < direct->ncolumns; i++) {
     DirectColumn *const column = &direct->columns[i];
-    const int position = positions[column->used];
     int64 *const values = direct->values + static_cast<Size>(i) * direct->room;
+    if (column->kind == DirectKind::Constant) {
+      direct->given[i] = {values, nullptr, false};
+      for (uint32 row = 0; row < nrows; row++) values[row] = column->constant;
+      continue;
+    }
+    if (column->kind == DirectKind::Computed) {
+      Compute(direct, i, nrows, values);
+      continue;
+    }
+    const int position = positions[column->used];
     direct->given[i] = {values, record->Nulls(position), record->AllNull(position)};
     if (direct->given[i].all_null || column->kind == DirectKind::Nulls) continue;
     if (column->kind == DirectKind::Integer)

@@ -1,13 +1,15 @@
-// Changed rows grouped straight from the records of the log, for plans simple enough: keys, the arguments of all aggregates, and what
-// conditions compare with constants, are plain columns. Keys may be of any type passed by value, of texts or UUIDs, whose equality
+// Changed rows grouped straight from the records of the log, for plans simple enough: what conditions compare with constants are plain
+// columns, and so are keys and the arguments of all aggregates, or integer arithmetic on such. Keys may be of any type passed by value, of texts or UUIDs, whose equality
 // is that of bytes; what is summed or compared, integers or alike (dates, times, timestamps, oids) or, summed only, numerics.
 //
 // Promises: a group's changes taken from here and those that were consolidated row by row are of disjoint sets of row images,
-// so that either order of applying them gives what the query gives. Nothing is evaluated: no row can raise an error.
+// so that either order of applying them gives what the query gives. No row raises an error.
 // Refuses: other plans (NewDirectGroups), and single rows, which go the usual way: those with a NULL key, those of groups
-// beyond what memory allows, those with a numeric of another scale than the first one has, or of more than 16 digits.
+// beyond what memory allows, those with a numeric of another scale than the first one has, or of more
+// than 16 digits, those for which arithmetic would raise an error.
 #pragma once
 
+#include "core/batch_arithmetic.hpp"
 #include "core/batch_codec.hpp"
 #include "core/batch_groups.hpp"
 #include "core/string_ids.hpp"
@@ -20,7 +22,9 @@ enum class DirectKind : uint8 {
   Nulls,    // all that counts is which are NULL
   Integer,  // a value by value
   Decimal,  // a numeric: an integer, at the scale of the first one
-  Bytes     // of a key: a number of string_ids.hpp
+  Bytes,    // of a key: a number of string_ids.hpp
+  Constant,
+  Computed  // integer arithmetic on columns before it
 };
 
 // A column that is looked at.
@@ -31,6 +35,11 @@ struct DirectColumn {
   bool is_unsigned;
   int scale;       // of Decimal; -1 before the first value
   StringIds *ids;  // of Bytes
+  int64 constant;
+  // Of Computed: the operation, its result's type, its operands.
+  Operation operation;
+  ValueType type;
+  int a, b;
 };
 
 struct DirectGroups {
@@ -50,6 +59,8 @@ struct DirectGroups {
   uint32 *sizes;
   int8 *weights;
   uint8 *left;
+  uint8 *marked;  // rows for which an operation has no result
+  uint8 *nulls;   // bitmap after bitmap, of Computed columns
   BatchColumnValues *given;
 };
 
