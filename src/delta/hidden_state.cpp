@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "access/detoast.h"
+#include "access/tupmacs.h"
 }
 
 namespace pgstream {
@@ -31,6 +32,14 @@ bytea *HiddenState(HeapTuple tuple, TupleDesc extended) {
   bool isnull;
   const Datum state = heap_getattr(tuple, StateColumn(extended), extended, &isnull);
   return isnull ? nullptr : reinterpret_cast<bytea *>(DatumGetPointer(state));
+}
+
+// A TID has one length, and the last attribute's value ends where the tuple ends: no need to look at the others.
+ItemPointer ReplacedRow(MinimalTuple addition, TupleDesc extended) {
+  const int last = extended->natts;
+  if ((addition->t_infomask2 & HEAP_NATTS_MASK) < last) return nullptr;
+  if ((addition->t_infomask & HEAP_HASNULL) != 0 && att_isnull(last - 1, addition->t_bits)) return nullptr;
+  return reinterpret_cast<ItemPointer>(reinterpret_cast<char *>(addition) + addition->t_len - sizeof(ItemPointerData));
 }
 
 MinimalTuple FormAddition(TupleDesc extended, const Datum *values, const bool *nulls, const bytea *state,

@@ -7,6 +7,7 @@
 extern "C" {
 #include "storage/proc.h"
 #include "utils/backend_status.h"
+#include "utils/sortsupport.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -119,6 +120,15 @@ inline List *InsertIndexTuples(ResultRelInfo *info, TupleTableSlot *slot, EState
 #else
   (void)only_summarizing;
   return ExecInsertIndexTuples(info, slot, estate, update, false, nullptr, NIL);
+#endif
+}
+
+// 18: PrepareSortSupportFromIndexRel says the direction by a flag, not by a strategy number.
+inline void PrepareIndexSort(Relation index, bool descending, SortSupport sort) {
+#if PG_VERSION_NUM >= 180000
+  PrepareSortSupportFromIndexRel(index, descending, sort);
+#else
+  PrepareSortSupportFromIndexRel(index, descending ? BTGreaterStrategyNumber : BTLessStrategyNumber, sort);
 #endif
 }
 

@@ -46,6 +46,7 @@ BaseWriter *BeginBaseWrite(Relation rel) {
   writer->result_rel = makeNode(ResultRelInfo);
   InitResultRelInfo(writer->result_rel, rel, 1, nullptr, 0);
   ExecOpenIndices(writer->result_rel, false);
+  if (writer->result_rel->ri_NumIndices > 0) writer->entries = BeginIndexEntries(writer->result_rel, writer->estate);
   writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
   writer->bulk_insert = GetBulkInsertState();
   writer->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream base row", ALLOCSET_DEFAULT_SIZES);
@@ -76,11 +77,11 @@ static HeapTuple FormBaseTuple(BaseWriter *writer, const Datum *values, const bo
 }
 
 // Not as an update: what that adds is a hint about unchanged keys, for which the executor looks into a range table.
-static void InsertIndexEntries(BaseWriter *writer, HeapTuple tuple, bool only_summarizing) {
-  if (writer->result_rel->ri_NumIndices == 0) return;
+static void AddIndexEntries(BaseWriter *writer, HeapTuple tuple, bool only_summarizing) {
+  if (writer->entries == nullptr) return;
   ExecStoreHeapTuple(tuple, writer->slot, false);
   writer->slot->tts_tid = tuple->t_self;
-  compat::InsertIndexTuples(writer->result_rel, writer->slot, writer->estate, false, only_summarizing);
+  GatherIndexEntries(writer->entries, writer->slot, only_summarizing);
   ExecClearTuple(writer->slot);
 }
 
@@ -95,7 +96,7 @@ void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, 
   HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
   WithHiddenAttribute(
       writer, [&] { heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, writer->bulk_insert); });
-  InsertIndexEntries(writer, tuple, false);
+  AddIndexEntries(writer, tuple, false);
   MemoryContextSwitchTo(saved);
   SetProgress(kProgressInserted, ++writer->inserted);
   EndRow(writer);
@@ -107,7 +108,7 @@ void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, con
   bool needs_entries = false, only_summarizing = false;
   WithHiddenAttribute(
       writer, [&] { needs_entries = compat::SimpleHeapUpdate(writer->rel, tid, tuple, &only_summarizing); });
-  if (needs_entries) InsertIndexEntries(writer, tuple, only_summarizing);
+  if (needs_entries) AddIndexEntries(writer, tuple, only_summarizing);
   MemoryContextSwitchTo(saved);
   SetProgress(kProgressUpdated, ++writer->updated);
   EndRow(writer);
@@ -119,7 +120,12 @@ void DeleteBaseRow(BaseWriter *writer, ItemPointer tid) {
   EndRow(writer);
 }
 
+void FinishBaseWrite(BaseWriter *writer) {
+  if (writer->entries != nullptr) InsertIndexEntries(writer->entries);
+}
+
 void EndBaseWrite(BaseWriter *writer) {
+  if (writer->entries != nullptr) EndIndexEntries(writer->entries);
   FreeBulkInsertState(writer->bulk_insert);
   ExecCloseIndices(writer->result_rel);
   ExecDropSingleTupleTableSlot(writer->slot);

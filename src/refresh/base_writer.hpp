@@ -3,9 +3,13 @@
 // Promises: rows go through the heap's own functions, so WAL, HOT and every index are as for any table; a row's hidden
 // state is one attribute beyond the relation's last column. Refuses: concurrency of its own: the fold's lock makes sure
 // that nobody else writes the base.
+//
+// Index entries come last, before EndBaseWrite, by FinishBaseWrite: it calls what opening and filling the owner's indexes calls, so
+// it belongs into the same scope as the rows.
 #pragma once
 
 #include "pg/includes.hpp"
+#include "refresh/index_entries.hpp"
 
 namespace pgstream {
 
@@ -14,6 +18,7 @@ struct BaseWriter {
   TupleDesc extended;  // the relation's columns and the hidden state
   EState *estate;
   ResultRelInfo *result_rel;
+  IndexEntries *entries;  // nullptr: there is no index
   TupleTableSlot *slot;
   BulkInsertState bulk_insert;
   MemoryContext row_context;
@@ -26,6 +31,7 @@ BaseWriter *BeginBaseWrite(Relation rel);
 void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state);
 void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, const bool *isnull, bytea *state);
 void DeleteBaseRow(BaseWriter *writer, ItemPointer tid);
+void FinishBaseWrite(BaseWriter *writer);
 void EndBaseWrite(BaseWriter *writer);
 
 }  // namespace pgstream

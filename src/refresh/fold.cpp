@@ -79,48 +79,93 @@ bool ValuesMayCollide(Relation rel, const DeltaPlan *plan) {
   return collide;
 }
 
-// Writes base - mask + additions: deletions first, so that unique indexes of the user's meet no row twice.
-void ApplyOverlay(Overlay *overlay, Relation rel, const Stream *stream, BaseWriter *writer) {
-  const bool in_place = !ValuesMayCollide(rel, stream->plan);
-  const TupleDesc extended = ExtendedDescriptor(rel);
-  const int natts = RelationGetNumberOfAttributes(rel);
-  Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * extended->natts));
-  bool *isnull = static_cast<bool *>(palloc(sizeof(bool) * extended->natts));
-  AdditionsCursor cursor = {};
+// A base row and the addition that replaces it.
+struct Replacement {
+  ItemPointerData tid;
+  int64 ordinal;
+};
 
-  // Replaced rows are updated in place, where that is safe, so they leave the mask; what remains in it is deleted.
-  for (int pass = 0; pass < 2; ++pass) {
-    for (int64 i = 0; i < overlay->additions.count; ++i) {
-      MinimalTuple tuple = AdditionsFetch(&overlay->additions, i, &cursor);
-      if (tuple == nullptr) continue;
-      HeapTupleData heap_tuple = {};
-      heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
-      heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
-      heap_deform_tuple(&heap_tuple, extended, values, isnull);
-      ItemPointer replaced = isnull[natts + 1] ? nullptr : reinterpret_cast<ItemPointer>(DatumGetPointer(values[natts + 1]));
-      bytea *state = isnull[natts] ? nullptr : DatumGetByteaPP(values[natts]);
-      if (pass == 0) {
-        if (replaced != nullptr && in_place)
-          overlay->mask.Remove(ItemPointerGetBlockNumber(replaced), ItemPointerGetOffsetNumber(replaced));
-      } else if (replaced != nullptr && in_place) {
-        UpdateBaseRow(writer, replaced, values, isnull, state);
-      } else {
-        InsertBaseRow(writer, values, isnull, state);
-      }
-    }
-    if (pass == 0) {
-      TidMaskIterator iterator;
-      if (!iterator.Begin(overlay->mask)) elog(ERROR, "could not walk the mask of an overlay");
-      uint32 block, offset;
-      while (iterator.Next(&block, &offset)) {
-        ItemPointerData tid;
-        ItemPointerSet(&tid, block, static_cast<OffsetNumber>(offset));
-        DeleteBaseRow(writer, &tid);
-      }
-      iterator.End();
-    }
+int ByPlace(const void *a, const void *b) {
+  return ItemPointerCompare(const_cast<ItemPointer>(&static_cast<const Replacement *>(a)->tid),
+                            const_cast<ItemPointer>(&static_cast<const Replacement *>(b)->tid));
+}
+
+// Additions as rows of the base.
+struct AdditionReader {
+  const Additions *additions;
+  TupleDesc extended;
+  Datum *values;
+  bool *isnull;
+  AdditionsCursor cursor;
+};
+
+// Reads the row of an ordinal; returns its hidden state or nullptr.
+bytea *ReadAddition(AdditionReader *reader, int64 ordinal) {
+  MinimalTuple tuple = AdditionsFetch(reader->additions, ordinal, &reader->cursor);
+  HeapTupleData heap_tuple = {};
+  heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+  heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
+  heap_deform_tuple(&heap_tuple, reader->extended, reader->values, reader->isnull);
+  const int state = reader->extended->natts - 2;
+  return reader->isnull[state] ? nullptr : DatumGetByteaPP(reader->values[state]);
+}
+
+// Takes the replaced rows out of the mask and returns them. In the order of their places, unless that would mean to read
+// additions from disk in no order.
+Replacement *TakeReplacements(Overlay *overlay, TupleDesc extended, int64 *count) {
+  auto *replacements = static_cast<Replacement *>(
+      palloc_extended(sizeof(Replacement) * static_cast<Size>(Max(overlay->additions.count, 1)), MCXT_ALLOC_HUGE));
+  AdditionsCursor cursor = {};
+  int64 n = 0;
+  for (int64 i = 0; i < overlay->additions.count; ++i) {
+    MinimalTuple tuple = AdditionsFetch(&overlay->additions, i, &cursor);
+    const ItemPointer replaced = tuple != nullptr ? ReplacedRow(tuple, extended) : nullptr;
+    if (replaced == nullptr) continue;
+    overlay->mask.Remove(ItemPointerGetBlockNumber(replaced), ItemPointerGetOffsetNumber(replaced));
+    replacements[n++] = {*replaced, i};
   }
   AdditionsCursorEnd(&cursor);
+  if (AdditionsInMemory(&overlay->additions)) qsort(replacements, static_cast<size_t>(n), sizeof(Replacement), ByPlace);
+  *count = n;
+  return replacements;
+}
+
+void DeleteMasked(const TidMask &mask, BaseWriter *writer) {
+  TidMaskIterator iterator;
+  if (!iterator.Begin(mask)) elog(ERROR, "could not walk the mask of an overlay");
+  uint32 block, offset;
+  while (iterator.Next(&block, &offset)) {
+    ItemPointerData tid;
+    ItemPointerSet(&tid, block, static_cast<OffsetNumber>(offset));
+    DeleteBaseRow(writer, &tid);
+  }
+  iterator.End();
+}
+
+// Writes base - mask + additions: deletions first, so that unique indexes of the user's meet no row twice. Replaced rows are
+// updated in place, where that is safe, so they leave the mask; what remains in it is deleted.
+void ApplyOverlay(Overlay *overlay, Relation rel, const Stream *stream, BaseWriter *writer) {
+  const bool in_place = !ValuesMayCollide(rel, stream->plan);
+  AdditionReader reader = {&overlay->additions, ExtendedDescriptor(rel), nullptr, nullptr, {}};
+  reader.values = static_cast<Datum *>(palloc(sizeof(Datum) * static_cast<Size>(reader.extended->natts)));
+  reader.isnull = static_cast<bool *>(palloc(sizeof(bool) * static_cast<Size>(reader.extended->natts)));
+  int64 replaced = 0;
+  Replacement *const replacements = in_place ? TakeReplacements(overlay, reader.extended, &replaced) : nullptr;
+  DeleteMasked(overlay->mask, writer);
+  for (int64 i = 0; i < replaced; ++i) {
+    bytea *const state = ReadAddition(&reader, replacements[i].ordinal);
+    UpdateBaseRow(writer, &replacements[i].tid, reader.values, reader.isnull, state);
+  }
+  const bool any_new = overlay->additions.live > replaced;
+  for (int64 i = 0; any_new && i < overlay->additions.count; ++i) {
+    MinimalTuple tuple = AdditionsFetch(&overlay->additions, i, &reader.cursor);
+    if (tuple == nullptr || (in_place && ReplacedRow(tuple, reader.extended) != nullptr)) continue;
+    bytea *const state = ReadAddition(&reader, i);
+    InsertBaseRow(writer, reader.values, reader.isnull, state);
+  }
+  AdditionsCursorEnd(&reader.cursor);
+  if (replacements != nullptr) pfree(replacements);
+  FinishBaseWrite(writer);
 }
 
 // Opening the owner's indexes evaluates what is constant in their expressions.

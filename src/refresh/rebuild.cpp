@@ -120,6 +120,7 @@ void RebuildBase(Relation rel, const Stream *stream, Snapshot snapshot, BaseWrit
     if (base != nullptr) VisitBaseRows(rel, snapshot, DeleteVisited, writer);
     ComputeContent(rel, stream, snapshot, InsertContentRow, writer);
   }
+  FinishBaseWrite(writer);
   LeaveOwnerScope(&scope);
   MemoryContextSwitchTo(saved);
   MemoryContextDelete(work);
