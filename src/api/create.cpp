@@ -36,6 +36,20 @@ void CheckTarget(const IntoClause *into) {
     Refuse(ERRCODE_FEATURE_NOT_SUPPORTED, "stream tables cannot be unlogged", "Create it without UNLOGGED.");
 }
 
+// Refreshes replace the rows of groups in place. Where pages are full, the new versions go elsewhere and need index entries.
+constexpr int kGroupsFillFactor = 90;
+
+void LeaveRoomForUpdates(const Query *query, const StreamOptions *options, IntoClause *into) {
+  if (options->mode != RefreshMode::Differential || (query->groupClause == NIL && query->distinctClause == NIL)) return;
+  ListCell *cell;
+  foreach (cell, into->options) {
+    const DefElem *option = lfirst_node(DefElem, cell);
+    if (option->defnamespace == nullptr && strcmp(option->defname, "fillfactor") == 0) return;
+  }
+  into->options =
+      lappend(into->options, makeDefElem(pstrdup("fillfactor"), reinterpret_cast<Node *>(makeInteger(kGroupsFillFactor)), -1));
+}
+
 // Turns the empty table that core has just created into a stream table.
 int64 DefineStream(Oid relid, const Query *query, const StreamOptions *options, bool with_data) {
   Relation rel = table_open(relid, AccessExclusiveLock);
@@ -76,6 +90,7 @@ int64 CreateStreamTable(const CreateTableAsStmt *original, CreateTableRunner cre
   CheckTarget(into);
   const StreamOptions options = ExtractStreamOptions(&into->options);
   CheckDefinition(statement->query, options.mode);
+  LeaveRoomForUpdates(castNode(Query, statement->query), &options, into);
   if (statement->if_not_exists) {
     const Oid schema = RangeVarGetAndCheckCreationNamespace(into->rel, NoLock, nullptr);
     if (OidIsValid(get_relname_relid(into->rel->relname, schema))) {

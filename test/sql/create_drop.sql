@@ -31,6 +31,10 @@ SELECT pgstream.create_stream_table('cd."Odd Name"', 'SELECT max(val) AS m FROM 
 SELECT pgstream.create_stream_table('g', 'SELECT grp, random() > 2 AS r FROM src', NULL, 'FULL');
 SELECT pgs_name, schedule, refresh_mode, status, is_populated FROM pgstream.pgs_stream_tables WHERE pgs_schema = 'cd' ORDER BY pgs_name COLLATE "C";
 SELECT c.relname, c.reloptions, a.amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.relname = 'b' AND relnamespace = 'cd'::regnamespace;
+-- Where refreshes replace rows in place, pages have room for that.
+CREATE TABLE b80 USING pgstream WITH (fillfactor = 80) AS SELECT grp, sum(val) AS total FROM src GROUP BY grp;
+SELECT relname, reloptions FROM pg_class WHERE relname IN ('a', 'b80', 'c', 'd', 'f', 'g') AND relnamespace = 'cd'::regnamespace ORDER BY 1;
+DROP TABLE b80;
 SELECT r.relname, differences(r.oid) FROM pg_class r JOIN pg_am a ON a.oid = r.relam WHERE a.amname = 'pgstream' AND r.relnamespace = 'cd'::regnamespace AND relname <> 'g' ORDER BY 1;
 INSERT INTO src VALUES (100, 'g1', 7.25), (101, NULL, 1.0);
 SELECT r.relname, differences(r.oid) FROM pg_class r JOIN pg_am a ON a.oid = r.relam WHERE a.amname = 'pgstream' AND r.relnamespace = 'cd'::regnamespace AND relname <> 'g' ORDER BY 1;
