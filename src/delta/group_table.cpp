@@ -111,8 +111,23 @@ int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls) {
   return HashRow(table->hasher, table->hash_values, table->hash_nulls);
 }
 
+void PrefetchGroup(const GroupTable *table, int64 hash, int step) {
+  const GroupSlot *const slot = &table->slots[static_cast<uint64>(hash) & (table->capacity - 1)];
+  if (step == 0) {
+    __builtin_prefetch(slot);
+  } else if (slot->group != nullptr && slot->hash == hash) {
+    // See NewGroup: the keys lie behind the states.
+    auto *const group = reinterpret_cast<const char *>(slot->group);
+    for (Size at = 0; at < sizeof(Group); at += PG_CACHE_LINE_SIZE / 2) __builtin_prefetch(group + at, 1);
+    __builtin_prefetch(group + MAXALIGN(sizeof(Group)) + sizeof(AggregateState) * table->naggregates);
+  }
+}
+
 Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *created) {
-  const int64 hash = HashGroupKeys(table, keys, nulls);
+  return FindHashedGroup(table, HashGroupKeys(table, keys, nulls), keys, nulls, created);
+}
+
+Group *FindHashedGroup(GroupTable *table, int64 hash, const Datum *keys, const bool *nulls, bool *created) {
   uint64 at = static_cast<uint64>(hash) & (table->capacity - 1);
   for (Group *group; (group = table->slots[at].group) != nullptr; at = (at + 1) & (table->capacity - 1)) {
     if (table->slots[at].hash == hash && GroupKeysEqual(table, group->keys, group->nulls, keys, nulls)) {

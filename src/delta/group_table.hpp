@@ -13,7 +13,8 @@
 
 namespace pgstream {
 
-// A pending change of a group: an input row (see AggregateSet), copied, and how often it came (or, negative, went).
+// A pending change of a group: an input row (see AggregateSet), copied, and how often it came (or, negative, went). The copies lie
+// behind it.
 struct GroupChange {
   GroupChange *next;
   Datum *values;
@@ -78,6 +79,12 @@ int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls);
 // The group with these keys; made, with its keys copied, when there is none and created is not null (*created then says
 // whether it was). A new group has no states initialized and is Unknown.
 Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *created);
+// The same, of keys that have this hash.
+Group *FindHashedGroup(GroupTable *table, int64 hash, const Datum *keys, const bool *nulls, bool *created);
+
+// Fetches into the processor's caches what finding a group by this hash will look at: at step 0 its place in the directory, at
+// step 1 the group.
+void PrefetchGroup(const GroupTable *table, int64 hash, int step);
 
 // Gives a group other key values that are equal to its own by the keys' operators (1.00 for 1.0).
 void ReplaceKeys(GroupTable *table, Group *group, const Datum *keys);

@@ -21,23 +21,55 @@ constexpr const char *kTooManyGroups = "the changed groups exceed hash_mem";
 
 // --- Applying -----------------------------------------------------------------------------------------------------
 
+// What a value takes behind a change, 0 when it is not kept there.
+Size InlineSize(const AggregateSet *set, int input, Datum value, bool isnull) {
+  if (isnull || set->input_byval[input]) return 0;
+  const int16 length = set->input_lengths[input];
+  if (length > 0) return MAXALIGN(length);
+  if (length != -1 || VARATT_IS_EXTENDED(DatumGetPointer(value))) return 0;
+  return MAXALIGN(VARSIZE(DatumGetPointer(value)));
+}
+
+// A change and its values in one piece: it is read once, long after other memory has been.
 void KeepChange(GroupsDelta *delta, Group *group, const Datum *values, const bool *nulls, int64 weight) {
   const AggregateSet *set = delta->aggregates;
   const Size data = MAXALIGN(sizeof(GroupChange));
   const Size flags = data + sizeof(Datum) * set->ninputs;
-  auto *memory = static_cast<char *>(MemoryContextAlloc(delta->changes, flags + sizeof(bool) * set->ninputs));
+  const Size copies = MAXALIGN(flags + sizeof(bool) * set->ninputs);
+  Size size = copies;
+  for (int i = 0; i < set->ninputs; i++) size += InlineSize(set, i, values[i], nulls[i]);
+  auto *memory = static_cast<char *>(ArenaAllocate(&delta->change_arena, size));
   auto *change = reinterpret_cast<GroupChange *>(memory);
   change->values = reinterpret_cast<Datum *>(memory + data);
   change->nulls = reinterpret_cast<bool *>(memory + flags);
   change->cancelled = 0;
   change->weight = weight;
+  char *copy = memory + copies;
   for (int i = 0; i < set->ninputs; i++) {
     change->nulls[i] = nulls[i];
-    change->values[i] = nulls[i] ? static_cast<Datum>(0)
-                                 : CopyDetoasted(delta->changes, values[i], set->input_byval[i], set->input_lengths[i]);
+    const Size inlined = InlineSize(set, i, values[i], nulls[i]);
+    if (nulls[i] || inlined == 0) {
+      change->values[i] = nulls[i] ? static_cast<Datum>(0)
+                                   : CopyDetoasted(delta->changes, values[i], set->input_byval[i], set->input_lengths[i]);
+      continue;
+    }
+    const int16 length = set->input_lengths[i];
+    memcpy(copy, DatumGetPointer(values[i]), length > 0 ? static_cast<Size>(length) : VARSIZE(DatumGetPointer(values[i])));
+    change->values[i] = PointerGetDatum(copy);
+    copy += inlined;
   }
   change->next = group->changes;
   group->changes = change;
+}
+
+void ForgetChanges(GroupsDelta *delta) {
+  MemoryContextReset(delta->changes);
+  ForgetArena(&delta->change_arena);
+}
+
+void PrefetchChange(const GroupChange *change) {
+  __builtin_prefetch(change);
+  __builtin_prefetch(reinterpret_cast<const char *>(change) + PG_CACHE_LINE_SIZE / 2);
 }
 
 void ApplyInputs(GroupsDelta *delta, Group *group, const Datum *values, const bool *nulls, uint64 skip, int64 weight) {
@@ -54,6 +86,8 @@ void ApplyKept(GroupsDelta *delta, Group *group) {
   for (int pass = 0; pass < 2; pass++) {
     const bool gains = pass == 0;
     for (const GroupChange *change = group->changes; change != nullptr; change = change->next) {
+      // It lies anywhere, and comes while this one is applied.
+      if (change->next != nullptr) PrefetchChange(change->next);
       if ((change->weight > 0) != gains) continue;
       ApplyInputs(delta, group, change->values, change->nulls, change->cancelled, change->weight);
     }
@@ -70,16 +104,16 @@ void Settle(GroupsDelta *delta) {
     if (group->state == GroupState::Running) ApplyKept(delta, group);
     group->changes = nullptr;
   }
-  MemoryContextReset(delta->changes);
+  ForgetChanges(delta);
 }
 
 bool InPart(const GroupsDelta *delta, int64 hash) {
   return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
 }
 
-// The group with these keys, for a change of it.
-Group *Touch(GroupsDelta *delta, const Datum *keys, const bool *nulls, bool *created) {
-  Group *const group = FindGroup(delta->table, keys, nulls, created);
+// The group with these keys, whose hash this is, for a change of it.
+Group *Touch(GroupsDelta *delta, int64 hash, const Datum *keys, const bool *nulls, bool *created) {
+  Group *const group = FindHashedGroup(delta->table, hash, keys, nulls, created);
   if (*created && delta->parts == 1 && delta->table->count % kGroupsPerMemoryCheck == 0) {
     delta->overflowed = GroupsOverflow(delta);
   }
@@ -92,19 +126,30 @@ Group *Touch(GroupsDelta *delta, const Datum *keys, const bool *nulls, bool *cre
   return group;
 }
 
+void PrepareChange(NetRow *row, int step, void *argument) {
+  auto *delta = static_cast<GroupsDelta *>(argument);
+  if (delta->overflowed) return;
+  if (step == 0) {
+    const MemoryContext old = MemoryContextSwitchTo(row->memory);
+    row->hash = HashGroupKeys(delta->table, row->values, row->nulls);
+    MemoryContextSwitchTo(old);
+  }
+  PrefetchGroup(delta->table, row->hash, step);
+}
+
 // One net change of the source. Gains come first, then losses.
 void TakeChange(const NetRow *row, int64 weight, void *argument) {
   auto *delta = static_cast<GroupsDelta *>(argument);
   delta->changes_seen++;
   if (delta->overflowed) return;
   const MemoryContext old = MemoryContextSwitchTo(row->memory);
-  if (delta->parts > 1 && !InPart(delta, HashGroupKeys(delta->table, row->values, row->nulls))) {
+  if (delta->parts > 1 && !InPart(delta, row->hash)) {
     MemoryContextSwitchTo(old);
     return;
   }
   delta->changes_taken++;
   bool created;
-  Group *const group = Touch(delta, row->values, row->nulls, &created);
+  Group *const group = Touch(delta, row->hash, row->values, row->nulls, &created);
   // An overlay that is extended may find the group empty, its keys as they looked on a row that went (1.0, now 1.00).
   if (!created && weight > 0 && group->net == 0 && group->rows == 0 && !delta->keys_are_images) {
     ReplaceKeys(delta->table, group, row->values);
@@ -132,10 +177,11 @@ void TakeDirectGroups(GroupsDelta *delta) {
     delta->changes_seen++;
     if (delta->overflowed) continue;
     DirectKeys(delta->direct, i, keys, nulls);
-    if (delta->parts > 1 && !InPart(delta, HashGroupKeys(delta->table, keys, nulls))) continue;
+    const int64 hash = HashGroupKeys(delta->table, keys, nulls);
+    if (delta->parts > 1 && !InPart(delta, hash)) continue;
     delta->changes_taken++;
     bool created;
-    Group *const group = Touch(delta, keys, nulls, &created);
+    Group *const group = Touch(delta, hash, keys, nulls, &created);
     group->net += delta->direct->groups.Net(i);
     group->direct = i + 1;
   }
@@ -199,6 +245,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   delta->for_fold = for_fold;
   delta->context = context;
   delta->changes = AllocSetContextCreate(context, "pg_stream group changes", ALLOCSET_DEFAULT_SIZES);
+  delta->change_arena.context = delta->changes;
   delta->keeps_state = GroupsKeepState(plan);
   delta->keys_are_images = true;
   for (int i = 0; i < plan->nkeys; i++) delta->keys_are_images &= plan->keys[i].equal_image;
@@ -228,6 +275,8 @@ const char *PutTouched(GroupsDelta *delta, Snapshot snapshot) {
   List *by_key = NIL;
   for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
     CHECK_FOR_INTERRUPTS();
+    if (group->next_touched != nullptr && group->next_touched->changes != nullptr)
+      PrefetchChange(group->next_touched->changes);
     if (group->state == GroupState::Running) {
       if (const char *why = ApplyChanges(delta, group)) return why;
     }
@@ -251,7 +300,7 @@ void ForgetTouched(GroupsDelta *delta) {
   }
   delta->touched = nullptr;
   delta->unknown = 0;
-  MemoryContextReset(delta->changes);
+  ForgetChanges(delta);
 }
 
 void ForgetAllGroups(GroupsDelta *delta) {
@@ -267,7 +316,7 @@ bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, 
   delta->changes_seen = delta->changes_taken = 0;
   delta->overflowed = false;
   delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
-  VisitSourceDelta(delta->source, TakeChange, delta);
+  VisitSourceDelta(delta->source, TakeChange, delta, PrepareChange);
   TakeDirectGroups(delta);
   if (!delta->overflowed) LookUpGroups(delta);
   EndBaseLookup(delta->lookup);

@@ -1,6 +1,7 @@
 // What the files of the groups strategy share: see groups.cpp for the strategy itself.
 #pragma once
 
+#include "delta/arena.hpp"
 #include "delta/base_lookup.hpp"
 #include "delta/group_output.hpp"
 #include "delta/group_table.hpp"
@@ -24,6 +25,7 @@ struct GroupsDelta {
   MemoryContext context;  // of everything here
   MemoryContext groups;   // groups and their states
   MemoryContext changes;  // pending ones, reset by finish
+  Arena change_arena;     // in it
   SourceDelta *source;
   DirectGroups *direct;  // what it grouped directly; nullptr: nothing ever
   GroupRowReader *reader;

@@ -3,7 +3,8 @@
 // A row is kept as it lies in the log: a bitmap of its NULLs, then the values of the used columns in order, those of
 // varying length after their length. That is canonical, so equal bytes are equal rows, and values become datums only for
 // rows that are left when visited. Rows lie one after the other in blocks: there may be hundreds of thousands, and
-// what they take counts against hash_mem.
+// what they take counts against hash_mem. They are found through a directory that holds their hashes, so that of the rows
+// themselves only equal ones are looked at; and a few at a time, whose places in it are fetched all at once.
 
 #include "delta/source_delta.hpp"
 
@@ -17,14 +18,22 @@ namespace pgstream {
 namespace {
 
 struct SourceRow {
-  SourceRow *next;  // in its bucket
-  uint32 hash;
-  uint32 size;
   int64 weight;
+  uint32 size;
   char image[FLEXIBLE_ARRAY_MEMBER];
 };
 
-constexpr uint32 kInitialBuckets = 64;
+// A place of the directory.
+struct RowSlot {
+  SourceRow *row;  // nullptr: free
+  uint32 hash;
+};
+
+constexpr uint32 kInitialSlots = 64;
+// Rows that are looked for together.
+constexpr int kTogether = 16;
+// ... and visited together, unless their images take more bytes than this.
+constexpr Size kMostTogether = 64 * 1024;
 // The images of a record are made column by column where they take no more than this.
 constexpr Size kMostImageBytes = 1024 * 1024;
 
@@ -39,9 +48,9 @@ struct SourceDelta {
   RowEvaluator *evaluator;
   OverlayStatistics *statistics;  // nullptr: nobody asks
   DirectGroups *direct;           // nullptr: all rows are consolidated
-  SourceRow **buckets;
-  uint32 nbuckets;  // a power of two
-  int64 nrows;
+  RowSlot *slots;
+  uint64 nslots;  // a power of two, or 0
+  uint64 nrows;
   Arena rows;
   // For the record being read: which of its columns is each used one.
   int *positions;
@@ -91,18 +100,19 @@ const char *MatchColumns(SourceDelta *delta, const BatchDecoder *decoder) {
   return nullptr;
 }
 
-void BuildImage(SourceDelta *delta) {
+// Appends the image of the row in delta->views.
+void AppendImage(SourceDelta *delta) {
   const RowExpressions *const row = &delta->evaluator->expressions;
   StringInfo const image = &delta->image;
-  resetStringInfo(image);
+  const int start = image->len;
   const int bitmap_size = BITMAPLEN(row->ncolumns);
   enlargeStringInfo(image, bitmap_size);
-  memset(image->data, 0, static_cast<Size>(bitmap_size));
-  image->len = bitmap_size;
+  memset(image->data + start, 0, static_cast<Size>(bitmap_size));
+  image->len += bitmap_size;
   for (int i = 0; i < row->ncolumns; i++) {
     const ColumnView *const view = &delta->views[delta->positions[i]];
     if (view->isnull) {
-      image->data[i / 8] |= static_cast<char>(1 << (i % 8));
+      image->data[start + i / 8] |= static_cast<char>(1 << (i % 8));
       continue;
     }
     if (TupleDescAttr(row->descriptor, row->columns[i] - 1)->attlen < 0)
@@ -111,39 +121,58 @@ void BuildImage(SourceDelta *delta) {
   }
 }
 
-void Rehash(SourceDelta *delta) {
-  const uint32 nbuckets = delta->nbuckets == 0 ? kInitialBuckets : delta->nbuckets * 2;
-  SourceRow **const buckets = static_cast<SourceRow **>(
-      MemoryContextAllocExtended(delta->context, nbuckets * sizeof(SourceRow *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
-  for (uint32 i = 0; i < delta->nbuckets; i++) {
-    SourceRow *next;
-    for (SourceRow *row = delta->buckets[i]; row != nullptr; row = next) {
-      next = row->next;
-      SourceRow **const bucket = &buckets[row->hash & (nbuckets - 1)];
-      row->next = *bucket;
-      *bucket = row;
-    }
+// Makes room for so many more rows: three quarters full at most.
+void Reserve(SourceDelta *delta, int more) {
+  uint64 nslots = Max(delta->nslots, kInitialSlots);
+  while ((delta->nrows + static_cast<uint64>(more)) * 4 > nslots * 3) nslots *= 2;
+  if (nslots == delta->nslots) return;
+  auto *const slots = static_cast<RowSlot *>(
+      MemoryContextAllocExtended(delta->context, nslots * sizeof(RowSlot), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+  for (uint64 i = 0; i < delta->nslots; i++) {
+    const RowSlot slot = delta->slots[i];
+    if (slot.row == nullptr) continue;
+    uint64 at = slot.hash & (nslots - 1);
+    while (slots[at].row != nullptr) at = (at + 1) & (nslots - 1);
+    slots[at] = slot;
   }
-  if (delta->buckets != nullptr) pfree(delta->buckets);
-  delta->buckets = buckets;
-  delta->nbuckets = nbuckets;
+  if (delta->slots != nullptr) pfree(delta->slots);
+  delta->slots = slots;
+  delta->nslots = nslots;
 }
 
-SourceRow *FindOrAdd(SourceDelta *delta, const char *image, uint32 size) {
-  const uint32 hash = hash_bytes(reinterpret_cast<const unsigned char *>(image), static_cast<int>(size));
-  if (delta->nrows >= delta->nbuckets) Rehash(delta);
-  SourceRow **const bucket = &delta->buckets[hash & (delta->nbuckets - 1)];
-  for (SourceRow *row = *bucket; row != nullptr; row = row->next)
-    if (row->hash == hash && row->size == size && memcmp(row->image, image, size) == 0) return row;
+SourceRow *FindOrAdd(SourceDelta *delta, const char *image, uint32 size, uint32 hash) {
+  uint64 at = hash & (delta->nslots - 1);
+  for (SourceRow *row; (row = delta->slots[at].row) != nullptr; at = (at + 1) & (delta->nslots - 1))
+    if (delta->slots[at].hash == hash && row->size == size && memcmp(row->image, image, size) == 0) return row;
   SourceRow *const row = static_cast<SourceRow *>(ArenaAllocate(&delta->rows, RowSize(size)));
-  row->next = *bucket;
-  row->hash = hash;
-  row->size = size;
   row->weight = 0;
+  row->size = size;
   memcpy(row->image, image, size);
-  *bucket = row;
+  delta->slots[at] = {row, hash};
   delta->nrows++;
   return row;
+}
+
+// Rows to be added: their images lie in delta->image.
+struct NewRows {
+  int count;
+  Size offsets[kTogether + 1];  // of the images, and where the last one ends
+  int weights[kTogether];
+};
+
+void AddRows(SourceDelta *delta, const NewRows *rows) {
+  CHECK_FOR_INTERRUPTS();
+  Reserve(delta, rows->count);
+  uint32 hashes[kTogether];
+  for (int i = 0; i < rows->count; i++) {
+    const Size size = rows->offsets[i + 1] - rows->offsets[i];
+    hashes[i] = hash_bytes(reinterpret_cast<const unsigned char *>(delta->image.data + rows->offsets[i]), static_cast<int>(size));
+    __builtin_prefetch(&delta->slots[hashes[i] & (delta->nslots - 1)], 1);
+  }
+  for (int i = 0; i < rows->count; i++) {
+    const Size size = rows->offsets[i + 1] - rows->offsets[i];
+    FindOrAdd(delta, delta->image.data + rows->offsets[i], static_cast<uint32>(size), hashes[i])->weight += rows->weights[i];
+  }
 }
 
 void MakeRoomForColumns(SourceDelta *delta, int ncolumns) {
@@ -171,7 +200,7 @@ Size FixedImageSize(const SourceDelta *delta, const BatchDecoder *decoder) {
   return size * decoder->nrows() <= kMostImageBytes ? size : 0;
 }
 
-// As BuildImage, for all rows of a record at once.
+// Adds all rows of a record, whose images have one size.
 void AddFixedRows(SourceDelta *delta, const BatchDecoder *decoder, Size size) {
   const int ncolumns = delta->evaluator->expressions.ncolumns;
   StringInfo const image = &delta->image;
@@ -184,15 +213,40 @@ void AddFixedRows(SourceDelta *delta, const BatchDecoder *decoder, Size size) {
     decoder->FixedValues(delta->positions[i], reinterpret_cast<uint8 *>(image->data) + offset, size);
     offset += static_cast<Size>(decoder->layout(delta->positions[i]).length);
   }
-  for (uint32 row = 0; row < decoder->nrows(); row++) {
-    CHECK_FOR_INTERRUPTS();
-    FindOrAdd(delta, image->data + row * size, static_cast<uint32>(size))->weight += decoder->Weight(row);
+  NewRows rows;
+  for (uint32 first = 0; first < decoder->nrows(); first += kTogether) {
+    rows.count = static_cast<int>(Min(decoder->nrows() - first, static_cast<uint32>(kTogether)));
+    for (int i = 0; i < rows.count; i++) {
+      rows.offsets[i] = (first + static_cast<uint32>(i)) * size;
+      rows.weights[i] = decoder->Weight(first + static_cast<uint32>(i));
+    }
+    rows.offsets[rows.count] = rows.offsets[0] + static_cast<Size>(rows.count) * size;
+    AddRows(delta, &rows);
   }
 }
 
-void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument) {
+// Rows that were evaluated and wait for their visit.
+struct Evaluated {
+  int count, most;
+  Size bytes;  // of their images, and of those that did not pass
+  NetRow rows[kTogether];
+  int64 weights[kTogether];
+};
+
+void Visit(SourceDelta *delta, Evaluated *evaluated, NetRowVisitor visit, void *argument, NetRowPreparer prepare) {
+  for (int step = 0; prepare != nullptr && step < kPreparingSteps; step++)
+    for (int i = 0; i < evaluated->count; i++) prepare(&evaluated->rows[i], step, argument);
+  for (int i = 0; i < evaluated->count; i++) visit(&evaluated->rows[i], evaluated->weights[i], argument);
+  evaluated->count = 0;
+  evaluated->bytes = 0;
+  ResetExprContext(delta->evaluator->econtext);
+}
+
+// The values stay where they were evaluated: that memory is reset when all have been visited.
+void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argument, NetRowPreparer prepare,
+               Evaluated *evaluated) {
   RowEvaluator *const evaluator = delta->evaluator;
-  const NetRow net = {evaluator->outputs->tts_values, evaluator->outputs->tts_isnull, evaluator->econtext->ecxt_per_tuple_memory};
+  const auto columns = static_cast<Size>(evaluator->outputs->tts_tupleDescriptor->natts);
   for (const ArenaBlock *block = delta->rows.first; block != nullptr; block = block->next) {
     Size position = 0;
     while (position < block->used) {
@@ -200,10 +254,29 @@ void VisitRows(SourceDelta *delta, bool gains, NetRowVisitor visit, void *argume
       position += RowSize(row->size);
       if (row->weight == 0 || (row->weight > 0) != gains) continue;
       CHECK_FOR_INTERRUPTS();
-      ResetExprContext(evaluator->econtext);
-      if (EvaluateRow(evaluator, row->image)) visit(&net, row->weight, argument);
+      // Rows that do not pass take memory as well.
+      if (evaluated->bytes > kMostTogether || evaluated->count == evaluated->most)
+        Visit(delta, evaluated, visit, argument, prepare);
+      evaluated->bytes += row->size;
+      if (!EvaluateRow(evaluator, row->image)) continue;
+      const NetRow *const net = &evaluated->rows[evaluated->count];
+      memcpy(net->values, evaluator->outputs->tts_values, columns * sizeof(Datum));
+      memcpy(net->nulls, evaluator->outputs->tts_isnull, columns * sizeof(bool));
+      evaluated->weights[evaluated->count++] = row->weight;
     }
   }
+  Visit(delta, evaluated, visit, argument, prepare);
+}
+
+Evaluated *NewEvaluated(const SourceDelta *delta, bool together) {
+  const TupleTableSlot *const outputs = delta->evaluator->outputs;
+  const auto columns = static_cast<Size>(Max(outputs->tts_tupleDescriptor->natts, 1));
+  auto *const evaluated = static_cast<Evaluated *>(palloc0(sizeof(Evaluated)));
+  evaluated->most = together ? kTogether : 1;
+  for (int i = 0; i < evaluated->most; i++)
+    evaluated->rows[i] = {static_cast<Datum *>(palloc(columns * sizeof(Datum))),
+                          static_cast<bool *>(palloc(columns * sizeof(bool))), delta->evaluator->econtext->ecxt_per_tuple_memory, 0};
+  return evaluated;
 }
 
 }  // namespace
@@ -228,17 +301,23 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
     AddFixedRows(delta, &decoder, size);
     return nullptr;
   }
-  int weight;
-  for (uint32 row = 0; decoder.Next(&weight, delta->views) == BatchStatus::kOk; row++) {
+  NewRows rows = {};
+  resetStringInfo(&delta->image);
+  for (uint32 row = 0; decoder.Next(&rows.weights[rows.count], delta->views) == BatchStatus::kOk; row++) {
     CHECK_FOR_INTERRUPTS();
     if (only != nullptr && only[row] == 0) continue;
-    BuildImage(delta);
-    FindOrAdd(delta, delta->image.data, static_cast<uint32>(delta->image.len))->weight += weight;
+    AppendImage(delta);
+    rows.offsets[++rows.count] = static_cast<Size>(delta->image.len);
+    if (rows.count < kTogether && static_cast<Size>(delta->image.len) < kMostTogether) continue;
+    AddRows(delta, &rows);
+    rows.count = 0;
+    resetStringInfo(&delta->image);
   }
+  AddRows(delta, &rows);
   return nullptr;
 }
 
-void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
+void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument, NetRowPreparer prepare) {
   RowEvaluator *const evaluator = delta->evaluator;
   FollowJitSettings(evaluator);
   if (delta->statistics != nullptr) {
@@ -246,9 +325,9 @@ void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
     delta->statistics->evaluates = delta->nrows > 0 || delta->direct == nullptr;
     delta->statistics->why_interpreted = evaluator->compiled != nullptr ? nullptr : evaluator->why_interpreted;
   }
-  VisitRows(delta, true, visit, argument);
-  VisitRows(delta, false, visit, argument);
-  ResetExprContext(delta->evaluator->econtext);
+  Evaluated *const evaluated = NewEvaluated(delta, prepare != nullptr);
+  VisitRows(delta, true, visit, argument, prepare, evaluated);
+  VisitRows(delta, false, visit, argument, prepare, evaluated);
   ExecClearTuple(delta->evaluator->slot);
 }
 
@@ -256,8 +335,8 @@ void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument) {
 void ClearSourceDelta(SourceDelta *delta) {
   MemoryContextReset(delta->context);
   ForgetArena(&delta->rows);
-  delta->buckets = nullptr;
-  delta->nbuckets = 0;
+  delta->slots = nullptr;
+  delta->nslots = 0;
   delta->nrows = 0;
   if (delta->direct != nullptr) ForgetDirectGroups(delta->direct);
 }
