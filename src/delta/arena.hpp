@@ -19,13 +19,16 @@ struct Arena {
   ArenaBlock *first, *last;
 };
 
+// Of blocks with more than one record.
+inline constexpr Size kLargestArenaBlock = 1024 * 1024;
+
 // Memory for one record, aligned for anything, in a block of the arena's context.
 inline void *ArenaAllocate(Arena *arena, Size record_size) {
-  constexpr Size kFirstBlock = 8 * 1024, kLargestBlock = 1024 * 1024;
+  constexpr Size kFirstBlock = 8 * 1024;
   const Size size = MAXALIGN(record_size);
   ArenaBlock *block = arena->last;
   if (block == nullptr || block->used + size > block->size) {
-    const Size wanted = block == nullptr ? kFirstBlock : Min(block->size * 2, kLargestBlock);
+    const Size wanted = block == nullptr ? kFirstBlock : Min(block->size * 2, kLargestArenaBlock);
     const Size block_size = Max(wanted, size);
     block = static_cast<ArenaBlock *>(MemoryContextAllocHuge(arena->context, offsetof(ArenaBlock, data) + block_size));
     block->next = nullptr;

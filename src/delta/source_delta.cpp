@@ -23,11 +23,15 @@ struct SourceRow {
   char image[FLEXIBLE_ARRAY_MEMBER];
 };
 
-// A place of the directory.
+// A place of the directory. Rows are numbered by block and place in it: a pointer would take twice as much.
 struct RowSlot {
-  SourceRow *row;  // nullptr: free
   uint32 hash;
+  uint32 row;  // one more than the row's number; 0: free
 };
+constexpr int kPlaceBits = 17;
+constexpr uint32 kMostBlocks = (UINT32_C(1) << (32 - kPlaceBits)) - 1;
+static_assert(kLargestArenaBlock / MAXIMUM_ALIGNOF <= Size{1} << kPlaceBits, "a row must have a number");
+constexpr const char *kTooManyChanges = "the pending changes exceed hash_mem";
 
 constexpr uint32 kInitialSlots = 64;
 // Rows that are looked for together.
@@ -52,6 +56,9 @@ struct SourceDelta {
   uint64 nslots;  // a power of two, or 0
   uint64 nrows;
   Arena rows;
+  ArenaBlock **blocks;  // of rows, by number
+  uint32 nblocks, room;
+  bool full;  // a row has no number
   // For the record being read: which of its columns is each used one.
   int *positions;
   int record_columns;  // for so many there is room in:
@@ -130,9 +137,9 @@ void Reserve(SourceDelta *delta, int more) {
       MemoryContextAllocExtended(delta->context, nslots * sizeof(RowSlot), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
   for (uint64 i = 0; i < delta->nslots; i++) {
     const RowSlot slot = delta->slots[i];
-    if (slot.row == nullptr) continue;
+    if (slot.row == 0) continue;
     uint64 at = slot.hash & (nslots - 1);
-    while (slots[at].row != nullptr) at = (at + 1) & (nslots - 1);
+    while (slots[at].row != 0) at = (at + 1) & (nslots - 1);
     slots[at] = slot;
   }
   if (delta->slots != nullptr) pfree(delta->slots);
@@ -140,16 +147,48 @@ void Reserve(SourceDelta *delta, int more) {
   delta->nslots = nslots;
 }
 
+SourceRow *NumberedRow(const SourceDelta *delta, uint32 number) {
+  return reinterpret_cast<SourceRow *>(delta->blocks[number >> kPlaceBits]->data +
+                                       (number & ((UINT32_C(1) << kPlaceBits) - 1)) * Size{MAXIMUM_ALIGNOF});
+}
+
+// A new row and its number.
+SourceRow *NewRow(SourceDelta *delta, uint32 size, uint32 *number) {
+  SourceRow *const row = static_cast<SourceRow *>(ArenaAllocate(&delta->rows, RowSize(size)));
+  if (delta->nblocks == 0 || delta->blocks[delta->nblocks - 1] != delta->rows.last) {
+    if (delta->nblocks == kMostBlocks) {
+      delta->full = true;
+      return row;
+    }
+    if (delta->nblocks == delta->room) {
+      delta->room = Max(delta->room * 2, 16);
+      const Size bytes = sizeof(ArenaBlock *) * delta->room;
+      delta->blocks = static_cast<ArenaBlock **>(
+          delta->blocks == nullptr ? MemoryContextAlloc(delta->context, bytes) : repalloc(delta->blocks, bytes));
+    }
+    delta->blocks[delta->nblocks++] = delta->rows.last;
+  }
+  const auto place = static_cast<Size>(reinterpret_cast<char *>(row) - delta->rows.last->data) / MAXIMUM_ALIGNOF;
+  *number = (delta->nblocks - 1) << kPlaceBits | static_cast<uint32>(place);
+  return row;
+}
+
 SourceRow *FindOrAdd(SourceDelta *delta, const char *image, uint32 size, uint32 hash) {
   uint64 at = hash & (delta->nslots - 1);
-  for (SourceRow *row; (row = delta->slots[at].row) != nullptr; at = (at + 1) & (delta->nslots - 1))
-    if (delta->slots[at].hash == hash && row->size == size && memcmp(row->image, image, size) == 0) return row;
-  SourceRow *const row = static_cast<SourceRow *>(ArenaAllocate(&delta->rows, RowSize(size)));
+  for (uint32 found; (found = delta->slots[at].row) != 0; at = (at + 1) & (delta->nslots - 1)) {
+    if (delta->slots[at].hash != hash) continue;
+    SourceRow *const row = NumberedRow(delta, found - 1);
+    if (row->size == size && memcmp(row->image, image, size) == 0) return row;
+  }
+  uint32 number = 0;
+  SourceRow *const row = NewRow(delta, size, &number);
   row->weight = 0;
   row->size = size;
   memcpy(row->image, image, size);
-  delta->slots[at] = {row, hash};
-  delta->nrows++;
+  if (!delta->full) {
+    delta->slots[at] = {hash, number + 1};
+    delta->nrows++;
+  }
   return row;
 }
 
@@ -299,7 +338,7 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
   const Size size = only == nullptr ? FixedImageSize(delta, &decoder) : 0;
   if (size > 0) {
     AddFixedRows(delta, &decoder, size);
-    return nullptr;
+    return delta->full ? kTooManyChanges : nullptr;
   }
   NewRows rows = {};
   resetStringInfo(&delta->image);
@@ -314,7 +353,7 @@ const char *AddRecord(SourceDelta *delta, const LogRecord *record) {
     resetStringInfo(&delta->image);
   }
   AddRows(delta, &rows);
-  return nullptr;
+  return delta->full ? kTooManyChanges : nullptr;
 }
 
 void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument, NetRowPreparer prepare) {
@@ -338,6 +377,9 @@ void ClearSourceDelta(SourceDelta *delta) {
   delta->slots = nullptr;
   delta->nslots = 0;
   delta->nrows = 0;
+  delta->blocks = nullptr;
+  delta->nblocks = delta->room = 0;
+  delta->full = false;
   if (delta->direct != nullptr) ForgetDirectGroups(delta->direct);
 }
 
