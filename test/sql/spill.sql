@@ -30,7 +30,7 @@ SELECT merge_of('SELECT * FROM lines');
 SELECT merge_of('SELECT * FROM sums');
 BEGIN;
 SELECT count(*) FROM lines;
-SELECT spilled() > 1000000 AS spills, held_kb() < 1024 AS bounded;
+SELECT spilled() > 1000000 AS spills, held_kb() < 1280 AS bounded;
 SELECT count(*), sum(n) FROM sums;
 SELECT held_kb() < 2048 AS bounded;
 -- By index, by cursor in both directions, and with writes of its own after it.
