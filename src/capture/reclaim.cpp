@@ -33,10 +33,10 @@ namespace pgstream {
 namespace {
 
 // From this many pages on a segment is worth moving writers off it, and a few tries for its lock.
-constexpr BlockNumber kLargeSegment = 16;
+constexpr BlockNumber kLargeSegment = 64;
 constexpr int kTryLargeMs = 20;
 // From this many on, with no empty segment to turn to because of writers that stay open, the log gets a further one.
-constexpr BlockNumber kHugeSegment = 128;
+constexpr BlockNumber kHugeSegment = 256;
 
 struct Request {
   Request *next;
