@@ -20,16 +20,16 @@ def difference(table):
     return DIFFERENCE.format(st=table.name, query=table.query.sql)
 
 
-def compare(session, table, when, anew=False):
+def compare(session, table, when, anew=False, sql=None):
     """Live equality, as multisets of texts.
 
     anew: planned anew; otherwise by a prepared statement, whose plan the server keeps as long as it thinks it right.
+    sql: what difference(table) was earlier, planned anew.
     """
-    sql = difference(table)
-    if anew:
-        rows = session.run(sql)
+    if anew or sql is not None:
+        rows = session.run(sql or difference(table))
     else:
-        session.prepare('differs_' + table.bare, sql)
+        session.prepare('differs_' + table.bare, difference(table))
         rows = session.run('EXECUTE differs_' + table.bare)
     if rows:
         raise Failure('%s (%s) differs from its query %s:\n  query: %s\n%s' % (
