@@ -9,38 +9,11 @@
 // than 16 digits, those for which arithmetic would raise an error.
 #pragma once
 
-#include "core/batch_arithmetic.hpp"
 #include "core/batch_codec.hpp"
-#include "core/batch_groups.hpp"
-#include "core/string_ids.hpp"
 #include "delta/aggregate.hpp"
-#include "pg/row_program.hpp"
+#include "delta/direct_plan.hpp"
 
 namespace pgstream {
-
-enum class DirectKind : uint8 {
-  Nulls,    // all that counts is which are NULL
-  Integer,  // a value by value
-  Decimal,  // a numeric: an integer, at the scale of the first one
-  Bytes,    // of a key: a number of string_ids.hpp
-  Constant,
-  Computed  // integer arithmetic on columns before it
-};
-
-// A column that is looked at.
-struct DirectColumn {
-  DirectKind kind;
-  int used;        // which of the row's used columns
-  int16 length;    // of the type
-  bool is_unsigned;
-  int scale;       // of Decimal; -1 before the first value
-  StringIds *ids;  // of Bytes
-  int64 constant;
-  // Of Computed: the operation, its result's type, its operands.
-  Operation operation;
-  ValueType type;
-  int a, b;
-};
 
 struct DirectGroups {
   BatchGroups groups;
@@ -52,7 +25,7 @@ struct DirectGroups {
   int *sums;            // of each aggregate: its sum; -1: it counts rows
   MemoryContext context;  // of what is gathered
 
-  // Of a record: room for so many rows, and the plan's columns of them.
+  // Of rows that are taken together: room for so many, and the plan's columns of them.
   uint32 room;
   int64 *values;  // column after column
   const uint8 **places;
