@@ -30,12 +30,20 @@ struct MergeScan {
   AdditionsCursor cursor;
   BlockNumber block;  // block whose mask `words` is
   const uint64 *words;
+  uint32 unmasked;  // so many of heap's next rows, forward, are known to be of that block and not masked
   ItemPointerData min_tid;  // additions outside are not returned; of a TID range scan
   ItemPointerData max_tid;
 };
 
 inline bool IsMergeScan(TableScanDesc scan) {
   return (scan->rs_flags & kMergeScanTag) != 0;
+}
+
+// True when the next row is heap's, as it is. Any other step of a scan begins by forgetting what was known of the next ones.
+inline bool TakeUnmasked(MergeScan *scan, ScanDirection direction) {
+  if (unlikely(scan->unmasked == 0)) return false;
+  scan->unmasked = ScanDirectionIsForward(direction) ? scan->unmasked - 1 : 0;
+  return ScanDirectionIsForward(direction);
 }
 
 // Ends a merge scan except for its heap scan, which is returned: the caller ends it.

@@ -21,7 +21,9 @@ Oid RelationToastAm(Relation) {
 // part in, is there: what is left are server frames.
 bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
   if (likely(!IsMergeScan(scan))) return heap_getnextslot(scan, direction, slot);
-  if (likely(reinterpret_cast<MergeScan *>(scan)->resolved)) return ScanGetNextSlot(scan, direction, slot);
+  MergeScan *const merge = reinterpret_cast<MergeScan *>(scan);
+  if (likely(TakeUnmasked(merge, direction))) return heap_getnextslot(merge->heap, direction, slot);
+  if (likely(merge->resolved)) return ScanGetNextSlot(scan, direction, slot);
   return Callback<ScanGetNextSlot>::Call(scan, direction, slot);
 }
 

@@ -20,6 +20,7 @@ void Restart(MergeScan *scan) {
   scan->ordinal = -1;
   scan->block = InvalidBlockNumber;
   scan->words = nullptr;
+  scan->unmasked = 0;
 }
 
 // True when the base row in slot is superseded. Consecutive rows of a block cost a bit test.
@@ -46,6 +47,28 @@ void ResolveOverlay(MergeScan *scan) {
   scan->resolved = true;
 }
 
+// Takes the masked rows out of those that heap has yet to return of its current page, on which it stands at the first one:
+// it works through a list of what the snapshot sees there. No row of the rest has to be looked at again then.
+void SkipMaskedOfPage(MergeScan *scan) {
+  if ((scan->heap->rs_flags & SO_ALLOW_PAGEMODE) == 0)
+    return;
+  HeapScanDesc const heap = reinterpret_cast<HeapScanDesc>(scan->heap);
+  const auto next = static_cast<uint32>(heap->rs_cindex) + 1;
+  auto end = static_cast<uint32>(heap->rs_ntuples);
+  if (scan->words != nullptr) {
+    const uint32 most = scan->overlay->mask.max_offset();
+    uint32 kept = next;
+    for (uint32 i = next; i < end; i++) {
+      const OffsetNumber offset = heap->rs_vistuples[i];
+      if (offset > most || !TidMask::TestBit(scan->words, offset))
+        heap->rs_vistuples[kept++] = offset;
+    }
+    end = kept;
+    heap->rs_ntuples = static_cast<decltype(heap->rs_ntuples)>(end);
+  }
+  scan->unmasked = end - next;
+}
+
 // The next base row that is not masked, by heap's getnextslot of the scan's type.
 template <bool (*Next)(TableScanDesc, ScanDirection, TupleTableSlot *)>
 pg_attribute_always_inline bool NextOfBase(MergeScan *scan, ScanDirection direction, TupleTableSlot *slot) {
@@ -54,8 +77,15 @@ pg_attribute_always_inline bool NextOfBase(MergeScan *scan, ScanDirection direct
     return false;
   }
   while (Next(scan->heap, direction, slot)) {
-    if (!Masked(scan, slot))
+    const BlockNumber before = scan->block;
+    const bool masked = Masked(scan, slot);
+    if (Next == heap_getnextslot && scan->block != before && ScanDirectionIsForward(direction))
+      SkipMaskedOfPage(scan);
+    if (!masked)
       return true;
+    // Another was at hand, and none of those that follow it is masked.
+    if (TakeUnmasked(scan, direction))
+      return Next(scan->heap, direction, slot);
     CHECK_FOR_INTERRUPTS();
   }
   return false;
