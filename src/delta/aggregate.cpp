@@ -315,6 +315,12 @@ AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states) {
   return set;
 }
 
+MemoryContext KeepStatesIn(AggregateSet *set, MemoryContext states) {
+  const MemoryContext before = set->state_context;
+  set->state_context = set->call_context->curaggcontext->ecxt_per_tuple_memory = states;
+  return before;
+}
+
 void InitializeStates(const AggregateSet *set, AggregateState *states) {
   for (int i = 0; i < set->naggregates; i++) InitializeState(set, &set->programs[i], &states[i]);
 }

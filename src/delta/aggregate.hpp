@@ -4,8 +4,8 @@
 // The functions are the server's own moving-aggregate functions, under nodeWindowAgg's rules, so a result is exactly
 // what the executor returns. Invertible aggregates run in moving mode, InsertOnly ones in plain mode.
 //
-// Promises: states live in one context given by the caller, all groups' in the same one; nothing else outlives the
-// caller's reset of the temporary context. A serialized state that this server or this plan did not write reads as
+// Promises: states live in one context given by the caller at a time; nothing else outlives the caller's reset of the
+// temporary context. A serialized state that this server or this plan did not write reads as
 // absent. Refuses: plans with a Keyed aggregate (see GroupsKeepState).
 #pragma once
 
@@ -67,6 +67,9 @@ List *AggregateInputs(const DeltaPlan *plan);
 
 // Prepares the aggregates in the current context. states: where the groups' states are kept.
 AggregateSet *PrepareAggregates(const DeltaPlan *plan, MemoryContext states);
+
+// From now on states are kept in this context, to which those made before do not move. Returns the one before.
+MemoryContext KeepStatesIn(AggregateSet *set, MemoryContext states);
 
 // Sets the states (naggregates of them) to those of a group without rows.
 void InitializeStates(const AggregateSet *set, AggregateState *states);

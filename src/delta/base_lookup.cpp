@@ -25,6 +25,9 @@ struct Place {
 static constexpr int kPlaces = 4096;
 static constexpr int kMostPlaces = 4;
 
+// Rows of a pass over the base that are prepared together.
+static constexpr int kTogether = 16;
+
 struct BaseLookup {
   Relation rel;
   Snapshot snapshot;
@@ -41,7 +44,7 @@ BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapsho
   lookup->context = CurrentMemoryContext;
   lookup->rel = rel;
   lookup->snapshot = snapshot;
-  lookup->row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel)};
+  lookup->row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel), 0};
   if (!OidIsValid(stream->key_index)) return lookup;
   lookup->index = index_open(stream->key_index, AccessShareLock);
   if (lookup->index->rd_index->indisready) {
@@ -83,7 +86,41 @@ static void VisitBaseAs(BaseLookup *lookup, int64 which, CandidateVisitor visit,
   table_endscan(scan);
 }
 
-void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument) { VisitBaseAs(lookup, 0, visit, argument); }
+// A slot that a scan has filled points to the scan's own head of the tuple, which the next row overwrites.
+static void KeepHead(TupleTableSlot *slot) {
+  auto *const heap = &reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base;
+  heap->tupdata = *heap->tuple;
+  heap->tuple = &heap->tupdata;
+}
+
+// Each row that waits has a slot of its own, which holds its page.
+static void VisitBaseTogether(BaseLookup *lookup, CandidateVisitor visit, void *argument, CandidatePreparer prepare) {
+  BaseRow rows[kTogether];
+  for (BaseRow &row : rows) row = {table_slot_create(lookup->rel, nullptr), lookup->row.extended, 0};
+  const TableScanDesc scan = BeginRawScan(lookup->rel, lookup->snapshot, true);
+  for (bool more = true; more;) {
+    CHECK_FOR_INTERRUPTS();
+    int count = 0;
+    while (count < kTogether && table_scan_getnextslot(scan, ForwardScanDirection, rows[count].slot)) KeepHead(rows[count++].slot);
+    more = count == kTogether;
+    for (int step = 0; step < kCandidateSteps; step++)
+      for (int i = 0; i < count; i++) prepare(&rows[i], step, argument);
+    for (int i = 0; i < count; i++) {
+      if (visit(&rows[i], 0, argument)) continue;
+      more = false;
+      break;
+    }
+  }
+  for (const BaseRow &row : rows) ExecDropSingleTupleTableSlot(row.slot);
+  table_endscan(scan);
+}
+
+void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument, CandidatePreparer prepare) {
+  if (prepare == nullptr)
+    VisitBaseAs(lookup, 0, visit, argument);
+  else
+    VisitBaseTogether(lookup, visit, argument, prepare);
+}
 
 static void BeginHash(BaseLookup *lookup, int64 hash) {
   ScanKeyData key;

@@ -19,6 +19,7 @@ BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapsho
 struct BaseRow {
   TupleTableSlot *slot;
   TupleDesc extended;  // see ExtendedDescriptor
+  int64 hash;          // the visitor's: what preparing the row left for its visit
 };
 
 // The row's hidden state or nullptr: a pointer into the row, perhaps with a short header.
@@ -27,6 +28,11 @@ const bytea *HiddenStateOf(const BaseRow *row);
 // Sees a base row that may be the one, or one of those, that lookup number `which` is after. Returns false when it needs no
 // more of them; it may be shown some all the same.
 using CandidateVisitor = bool (*)(const BaseRow *row, int64 which, void *argument);
+
+// What a visitor finds by a row lies anywhere in memory. So in a pass over the base a few rows at a time are prepared before they
+// are visited, step by step: each step has what the last one fetched (`__builtin_prefetch`) of all of them.
+using CandidatePreparer = void (*)(BaseRow *row, int step, void *argument);
+inline constexpr int kCandidateSteps = 3;
 
 // Looks up the hashes, which ascend; lookup number i is after hashes[i]. Costs are least for many at once: they are taken
 // from the index in its order and from the base in the order of its pages.
@@ -38,8 +44,8 @@ bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups);
 // What so many lookups will cost, one way or the other, in the planner's units.
 double LookupCost(Relation rel, int64 lookups);
 
-// Visits every row of the base as a candidate of lookup 0, until the visitor needs no more.
-void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument);
+// Visits every row of the base as a candidate of lookup 0, until the visitor needs no more. prepare may be nullptr.
+void VisitBase(BaseLookup *lookup, CandidateVisitor visit, void *argument, CandidatePreparer prepare = nullptr);
 
 void EndBaseLookup(BaseLookup *lookup);
 

@@ -1,7 +1,8 @@
 // Finding groups in the base, all that are asked for at once.
 //
 // Promises: a group whose base row has a usable state is Running from it; a group without a base row starts from nothing
-// where that is what its absence means (no HAVING). Refuses: to look up a group twice.
+// where that is what its absence means (no HAVING); in a fold a group is put as its base row comes by, while its state is at hand.
+// Refuses: to look up a group twice.
 #include "delta/groups_delta.hpp"
 
 namespace pgstream {
@@ -11,6 +12,7 @@ constexpr uint64 kGroupsPerMemoryCheck = 256;
 
 struct Search {
   GroupsDelta *delta;
+  bool put;              // groups are put as they are found
   Group *const *groups;  // those looked for, by number of the lookup, or nullptr: any that is Unknown
   Datum *keys;
   bool *nulls;
@@ -31,24 +33,59 @@ void TakeBaseRow(GroupsDelta *delta, Group *group, const BaseRow *row) {
   MemoryContextReset(delta->aggregates->temporary);
 }
 
+// The same, and the group goes into the overlay at once. Its states pass: they take no memory but while it is done.
+void PutBaseRow(GroupsDelta *delta, Group *group, const BaseRow *row) {
+  const MemoryContext kept = KeepStatesIn(delta->aggregates, delta->passing);
+  TakeBaseRow(delta, group, row);
+  if (group->state == GroupState::Running) {
+    delta->failure = PutRunning(delta, group);
+    if (group->state == GroupState::Running) group->state = GroupState::Put;
+  }
+  KeepStatesIn(delta->aggregates, kept);
+  MemoryContextReset(delta->passing);
+}
+
+void ReadKeys(Search *search, const BaseRow *row) {
+  const DeltaPlan *const plan = search->delta->plan;
+  for (int i = 0; i < plan->nkeys; i++)
+    search->keys[i] = slot_getattr(row->slot, plan->keys[i].output_column, &search->nulls[i]);
+}
+
+void PrepareBaseRow(BaseRow *row, int step, void *argument) {
+  auto *search = static_cast<Search *>(argument);
+  const GroupsDelta *const delta = search->delta;
+  if (step == 0) {
+    ReadKeys(search, row);
+    row->hash = HashGroupKeys(delta->table, search->keys, search->nulls);
+  }
+  if (step < 2) {
+    PrefetchGroup(delta->table, row->hash, step);
+  } else if (const Group *const group = GroupInPlace(delta->table, row->hash); group != nullptr) {
+    PrefetchChanges(delta, group);
+  }
+}
+
 // Compares a base row with the group or groups looked for.
 bool MatchBaseRow(const BaseRow *row, int64 which, void *argument) {
   auto *search = static_cast<Search *>(argument);
   GroupsDelta *delta = search->delta;
-  if (delta->overflowed) return false;
+  if (delta->overflowed || delta->failure != nullptr) return false;
   Group *group = search->groups == nullptr ? nullptr : search->groups[which];
   if (group != nullptr && group->state != GroupState::Unknown) return false;
-  for (int i = 0; i < delta->plan->nkeys; i++) {
-    search->keys[i] = slot_getattr(row->slot, delta->plan->keys[i].output_column, &search->nulls[i]);
-  }
+  ReadKeys(search, row);
   if (group == nullptr) {
-    group = FindGroup(delta->table, search->keys, search->nulls, nullptr);
+    group = FindHashedGroup(delta->table, row->hash, search->keys, search->nulls, nullptr);
     if (group == nullptr || group->state != GroupState::Unknown) return true;
   } else if (!GroupKeysEqual(delta->table, search->keys, search->nulls, group->keys, group->nulls)) {
     return true;
   }
-  TakeBaseRow(delta, group, row);
-  if (delta->parts == 1 && ++search->found % kGroupsPerMemoryCheck == 0) delta->overflowed = GroupsOverflow(delta);
+  search->found++;
+  if (search->put) {
+    PutBaseRow(delta, group, row);
+  } else {
+    TakeBaseRow(delta, group, row);
+    if (delta->parts == 1 && search->found % kGroupsPerMemoryCheck == 0) delta->overflowed = GroupsOverflow(delta);
+  }
   return search->groups == nullptr && --search->missing > 0 && !delta->overflowed;
 }
 
@@ -65,7 +102,7 @@ bool GroupsOverflow(const GroupsDelta *delta) {
 }
 
 // One by one through the key index, in its order, or by a pass over the base where that is cheaper.
-void LookUpGroups(GroupsDelta *delta) {
+void LookUpGroups(GroupsDelta *delta, bool put) {
   const int nkeys = delta->plan->nkeys;
   auto **groups = static_cast<Group **>(palloc_extended(sizeof(Group *) * Max(delta->unknown, 1), MCXT_ALLOC_HUGE));
   int64 count = 0;
@@ -74,13 +111,14 @@ void LookUpGroups(GroupsDelta *delta) {
   }
   Assert(count == delta->unknown);
   Search search = {delta,
+                   put,
                    nullptr,
                    static_cast<Datum *>(palloc(sizeof(Datum) * (nkeys + 1))),
                    static_cast<bool *>(palloc(sizeof(bool) * (nkeys + 1))),
                    count,
                    0};
   if (VisitingIsCheaper(delta->lookup, count)) {
-    if (count > 0) VisitBase(delta->lookup, MatchBaseRow, &search);
+    if (count > 0) VisitBase(delta->lookup, MatchBaseRow, &search, PrepareBaseRow);
   } else {
     qsort(groups, static_cast<size_t>(count), sizeof(Group *), ByHash);
     auto *hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * Max(count, 1), MCXT_ALLOC_HUGE));

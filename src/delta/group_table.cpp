@@ -11,8 +11,7 @@ GroupSlot *NewSlots(const GroupTable *table, uint64 capacity) {
       MemoryContextAllocExtended(table->context, capacity * sizeof(GroupSlot), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
 }
 
-void Grow(GroupTable *table) {
-  const uint64 capacity = table->capacity * 2;
+void Resize(GroupTable *table, uint64 capacity) {
   GroupSlot *const slots = NewSlots(table, capacity);
   for (uint64 i = 0; i < table->capacity; i++) {
     const GroupSlot slot = table->slots[i];
@@ -31,7 +30,9 @@ Group *NewGroup(GroupTable *table, const Datum *keys, const bool *nulls, int64 h
   const Size states = MAXALIGN(sizeof(Group));
   const Size values = states + sizeof(AggregateState) * table->naggregates;
   const Size flags = values + sizeof(Datum) * table->nkeys;
-  auto *memory = static_cast<char *>(MemoryContextAllocZero(table->context, flags + sizeof(bool) * table->nkeys));
+  const Size size = flags + sizeof(bool) * table->nkeys;
+  auto *memory = static_cast<char *>(ArenaAllocate(&table->groups, size));
+  memset(memory, 0, size);
   auto *group = reinterpret_cast<Group *>(memory);
   group->states = reinterpret_cast<AggregateState *>(memory + states);
   group->keys = reinterpret_cast<Datum *>(memory + values);
@@ -65,7 +66,7 @@ GroupTable *NewGroupTable(const DeltaPlan *plan, MemoryContext context) {
   auto *table = static_cast<GroupTable *>(palloc0(sizeof(GroupTable)));
   const int nkeys = plan->nkeys;
   const int room = Max(nkeys, 1);
-  table->context = context;
+  table->context = table->groups.context = context;
   table->nkeys = nkeys;
   table->naggregates = plan->naggregates;
   table->key_lengths = static_cast<int16 *>(palloc0(sizeof(int16) * room));
@@ -112,12 +113,10 @@ int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls) {
 }
 
 void PrefetchGroup(const GroupTable *table, int64 hash, int step) {
-  const GroupSlot *const slot = &table->slots[static_cast<uint64>(hash) & (table->capacity - 1)];
   if (step == 0) {
-    __builtin_prefetch(slot);
-  } else if (slot->group != nullptr && slot->hash == hash) {
+    __builtin_prefetch(&table->slots[static_cast<uint64>(hash) & (table->capacity - 1)]);
+  } else if (auto *const group = reinterpret_cast<const char *>(GroupInPlace(table, hash)); group != nullptr) {
     // See NewGroup: the keys lie behind the states.
-    auto *const group = reinterpret_cast<const char *>(slot->group);
     for (Size at = 0; at < sizeof(Group); at += PG_CACHE_LINE_SIZE / 2) __builtin_prefetch(group + at, 1);
     __builtin_prefetch(group + MAXALIGN(sizeof(Group)) + sizeof(AggregateState) * table->naggregates);
   }
@@ -140,8 +139,14 @@ Group *FindHashedGroup(GroupTable *table, int64 hash, const Datum *keys, const b
   table->slots[at] = {hash, group};
   *created = true;
   // Half full at most: a pass over the base asks for many groups that are not there.
-  if (++table->count * 2 > table->capacity) Grow(table);
+  if (++table->count * 2 > table->capacity) Resize(table, table->capacity * 2);
   return group;
+}
+
+void ReserveGroups(GroupTable *table, uint64 more) {
+  uint64 capacity = table->capacity;
+  while ((table->count + more) * 2 > capacity) capacity *= 2;
+  if (capacity > table->capacity) Resize(table, capacity);
 }
 
 void ReplaceKeys(GroupTable *table, Group *group, const Datum *keys) {
@@ -153,6 +158,7 @@ void ReplaceKeys(GroupTable *table, Group *group, const Datum *keys) {
 }
 
 void ForgetGroups(GroupTable *table) {
+  ForgetArena(&table->groups);
   table->capacity = kInitialCapacity;
   table->count = 0;
   table->slots = NewSlots(table, table->capacity);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "delta/aggregate.hpp"
+#include "delta/arena.hpp"
 #include "delta/hash.hpp"
 #include "pg/includes.hpp"
 
@@ -26,7 +27,8 @@ struct GroupChange {
 enum class GroupState : uint8 {
   Unknown,   // its base row was not looked up yet
   Running,   // rows and states are right for everything but the pending changes
-  Stateless  // only its rows in the source can tell
+  Stateless,  // only its rows in the source can tell
+  Put         // of a fold: its row is in the overlay, and its states are gone
 };
 
 struct Group {
@@ -56,6 +58,7 @@ struct GroupSlot {
 
 struct GroupTable {
   MemoryContext context;  // groups, keys and the directory
+  Arena groups;           // in it
   int nkeys, naggregates;
   int16 *key_lengths;
   bool *key_byval;
@@ -85,6 +88,15 @@ Group *FindHashedGroup(GroupTable *table, int64 hash, const Datum *keys, const b
 // Fetches into the processor's caches what finding a group by this hash will look at: at step 0 its place in the directory, at
 // step 1 the group.
 void PrefetchGroup(const GroupTable *table, int64 hash, int step);
+
+// The group in the place that a hash says, if its hash is that one; nullptr: there is none, or it lies elsewhere.
+inline const Group *GroupInPlace(const GroupTable *table, int64 hash) {
+  const GroupSlot *const slot = &table->slots[static_cast<uint64>(hash) & (table->capacity - 1)];
+  return slot->hash == hash ? slot->group : nullptr;
+}
+
+// Makes room for so many more groups, which are then added without moving the others.
+void ReserveGroups(GroupTable *table, uint64 more);
 
 // Gives a group other key values that are equal to its own by the keys' operators (1.00 for 1.0).
 void ReplaceKeys(GroupTable *table, Group *group, const Datum *keys);

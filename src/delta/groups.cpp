@@ -17,6 +17,8 @@ namespace {
 constexpr int kMostCancellations = 1000;
 constexpr uint64 kGroupsPerMemoryCheck = 256;
 constexpr int64 kChangesPerMemoryCheck = 256;
+// Groups that are looked for together.
+constexpr int kTogether = 16;
 constexpr const char *kTooManyGroups = "the changed groups exceed hash_mem";
 
 // --- Applying -----------------------------------------------------------------------------------------------------
@@ -98,7 +100,7 @@ void ApplyKept(GroupsDelta *delta, Group *group) {
 
 // Applies what was kept so far, to free its memory: gains come first also when seen over all of it.
 void Settle(GroupsDelta *delta) {
-  LookUpGroups(delta);
+  LookUpGroups(delta, false);
   for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
     CHECK_FOR_INTERRUPTS();
     if (group->state == GroupState::Running) ApplyKept(delta, group);
@@ -169,21 +171,34 @@ void TakeChange(const NetRow *row, int64 weight, void *argument) {
 // What was grouped directly. It is applied after what was kept of a group; the two have no row image in common.
 void TakeDirectGroups(GroupsDelta *delta) {
   if (delta->direct == nullptr) return;
-  auto *const keys = static_cast<Datum *>(palloc(sizeof(Datum) * (delta->plan->nkeys + 1)));
-  auto *const nulls = static_cast<bool *>(palloc(sizeof(bool) * (delta->plan->nkeys + 1)));
-  for (uint32 i = 0; i < delta->direct->groups.count(); i++) {
+  const int nkeys = delta->plan->nkeys;
+  const uint32 count = delta->direct->groups.count();
+  auto *const keys = static_cast<Datum *>(palloc(sizeof(Datum) * (nkeys * kTogether + 1)));
+  auto *const nulls = static_cast<bool *>(palloc(sizeof(bool) * (nkeys * kTogether + 1)));
+  uint32 numbers[kTogether];
+  int64 hashes[kTogether];
+  ReserveGroups(delta->table, count / delta->parts);
+  for (uint32 next = 0; next < count;) {
     CHECK_FOR_INTERRUPTS();
-    if (!HasChanges(delta->direct, i)) continue;
-    delta->changes_seen++;
-    if (delta->overflowed) continue;
-    DirectKeys(delta->direct, i, keys, nulls);
-    const int64 hash = HashGroupKeys(delta->table, keys, nulls);
-    if (delta->parts > 1 && !InPart(delta, hash)) continue;
-    delta->changes_taken++;
-    bool created;
-    Group *const group = Touch(delta, hash, keys, nulls, &created);
-    group->net += delta->direct->groups.Net(i);
-    group->direct = i + 1;
+    int n = 0;
+    for (; next < count && n < kTogether; next++) {
+      if (!HasChanges(delta->direct, next)) continue;
+      delta->changes_seen++;
+      if (delta->overflowed) continue;
+      DirectKeys(delta->direct, next, keys + n * nkeys, nulls + n * nkeys);
+      hashes[n] = HashGroupKeys(delta->table, keys + n * nkeys, nulls + n * nkeys);
+      if (delta->parts > 1 && !InPart(delta, hashes[n])) continue;
+      PrefetchGroup(delta->table, hashes[n], 0);
+      numbers[n++] = next;
+    }
+    for (int i = 0; i < n; i++) PrefetchGroup(delta->table, hashes[i], 1);
+    for (int i = 0; i < n && !delta->overflowed; i++) {
+      delta->changes_taken++;
+      bool created;
+      Group *const group = Touch(delta, hashes[i], keys + i * nkeys, nulls + i * nkeys, &created);
+      group->net += delta->direct->groups.Net(numbers[i]);
+      group->direct = numbers[i] + 1;
+    }
   }
 }
 
@@ -257,6 +272,7 @@ Delta *Begin(Overlay *overlay, Relation rel, const Stream *stream, bool for_fold
   NoteEvaluation(delta->source, &overlay->statistics);
   delta->reader = NewGroupRowReader(plan, delta->keeps_state);
   delta->groups = AllocSetContextCreate(context, "pg_stream group states", ALLOCSET_DEFAULT_SIZES);
+  delta->passing = AllocSetContextCreate(context, "pg_stream passing group", ALLOCSET_DEFAULT_SIZES);
   delta->table = NewGroupTable(plan, delta->groups);
   if (delta->keeps_state) delta->direct = GroupDirectly(delta->source, plan, delta->memory_limit / 4);
   if (delta->keeps_state) delta->aggregates = PrepareAggregates(plan, delta->groups);
@@ -272,19 +288,15 @@ void Apply(Delta *opaque, const LogRecord *record) {
 
 // Brings every touched group into the overlay: by its states at once, the others all by key.
 const char *PutTouched(GroupsDelta *delta, Snapshot snapshot) {
+  if (delta->failure != nullptr) return delta->failure;
   List *by_key = NIL;
   for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
     CHECK_FOR_INTERRUPTS();
-    if (group->next_touched != nullptr && group->next_touched->changes != nullptr)
-      PrefetchChange(group->next_touched->changes);
+    if (group->next_touched != nullptr) PrefetchChanges(delta, group->next_touched);
     if (group->state == GroupState::Running) {
-      if (const char *why = ApplyChanges(delta, group)) return why;
+      if (const char *why = PutRunning(delta, group)) return why;
     }
-    if (group->state == GroupState::Stateless) {
-      by_key = lappend(by_key, group);
-    } else if (const char *why = PutGroup(delta, group)) {
-      return why;
-    }
+    if (group->state == GroupState::Stateless) by_key = lappend(by_key, group);
   }
   if (by_key == NIL) return nullptr;
   return PutKeyedGroups(delta, by_key, snapshot);
@@ -318,7 +330,7 @@ bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, 
   delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
   VisitSourceDelta(delta->source, TakeChange, delta, PrepareChange);
   TakeDirectGroups(delta);
-  if (!delta->overflowed) LookUpGroups(delta);
+  if (!delta->overflowed) LookUpGroups(delta, delta->for_fold && delta->keeps_state);
   EndBaseLookup(delta->lookup);
   delta->lookup = nullptr;
   return !delta->overflowed;
@@ -358,6 +370,16 @@ const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
 }  // namespace
 
 const DeltaOperations kGroupsDelta = {Begin, Apply, Finish, false};
+
+void PrefetchChanges(const GroupsDelta *delta, const Group *group) {
+  if (group->changes != nullptr) PrefetchChange(group->changes);
+  if (group->direct > 0) __builtin_prefetch(delta->direct->groups.Keys(group->direct - 1));
+}
+
+const char *PutRunning(GroupsDelta *delta, Group *group) {
+  if (const char *why = ApplyChanges(delta, group)) return why;
+  return group->state == GroupState::Running ? PutGroup(delta, group) : nullptr;
+}
 
 bool GroupsKeepState(const DeltaPlan *plan) {
   for (int i = 0; i < plan->naggregates; i++) {

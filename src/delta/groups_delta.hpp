@@ -25,6 +25,7 @@ struct GroupsDelta {
   MemoryContext context;  // of everything here
   MemoryContext groups;   // groups and their states
   MemoryContext changes;  // pending ones, reset by finish
+  MemoryContext passing;  // of a fold: the states of the group that is being put
   Arena change_arena;     // in it
   SourceDelta *source;
   DirectGroups *direct;  // what it grouped directly; nullptr: nothing ever
@@ -43,8 +44,16 @@ struct GroupsDelta {
 };
 
 // group_lookup.cpp: finds the base rows of all touched groups that were not looked up yet, and in them the states to start
-// from. Sets delta->overflowed when they do not fit.
-void LookUpGroups(GroupsDelta *delta);
+// from. Sets delta->overflowed when they do not fit. put: no more changes will come, so groups are put into the overlay as their
+// base rows are found, which forgets their states, and delta->failure may be set.
+void LookUpGroups(GroupsDelta *delta, bool put);
+
+// groups.cpp: fetches what bringing a group up to date reads first.
+void PrefetchChanges(const GroupsDelta *delta, const Group *group);
+
+// groups.cpp: brings a Running group up to date and into the overlay; it becomes Stateless, and is not put, where its states
+// cannot follow. Returns why only recompute can answer.
+const char *PutRunning(GroupsDelta *delta, Group *group);
 
 // True when groups and changes take more memory than they may.
 bool GroupsOverflow(const GroupsDelta *delta);

@@ -42,6 +42,38 @@ ItemPointer ReplacedRow(MinimalTuple addition, TupleDesc extended) {
   return reinterpret_cast<ItemPointer>(reinterpret_cast<char *>(addition) + addition->t_len - sizeof(ItemPointerData));
 }
 
+// Values lie in the base as they do in the addition, of whose attributes the TID is the last: taking the row apart and forming
+// it again would give the same bytes.
+HeapTuple BaseTuple(MinimalTuple addition, TupleDesc extended) {
+  const int own = extended->natts - kHiddenAttributes;
+  const int natts = addition->t_infomask2 & HEAP_NATTS_MASK;
+  const bool nulls = (addition->t_infomask & HEAP_HASNULL) != 0;
+  const bool has_state = natts > own && !(nulls && att_isnull(own, addition->t_bits));
+  const int kept = has_state ? own + 1 : Min(natts, own);
+  bool kept_nulls = false;
+  for (int i = 0; nulls && i < kept; i++) kept_nulls |= att_isnull(i, addition->t_bits);
+  const Size bitmap = kept_nulls ? static_cast<Size>(BITMAPLEN(kept)) : 0;
+  const char *const data = reinterpret_cast<char *>(addition) - MINIMAL_TUPLE_OFFSET + addition->t_hoff;
+  Size size = addition->t_len + MINIMAL_TUPLE_OFFSET - addition->t_hoff;
+  if (ReplacedRow(addition, extended) != nullptr) size -= sizeof(ItemPointerData);
+  const Size offset = MAXALIGN(SizeofHeapTupleHeader + bitmap);
+  auto *const tuple = static_cast<HeapTuple>(palloc(HEAPTUPLESIZE + offset + size));
+  memset(tuple, 0, HEAPTUPLESIZE + offset);
+  tuple->t_len = static_cast<uint32>(offset + size);
+  ItemPointerSetInvalid(&tuple->t_self);
+  HeapTupleHeader const header = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) + HEAPTUPLESIZE);
+  tuple->t_data = header;
+  header->t_infomask = static_cast<uint16>(addition->t_infomask & (HEAP_HASVARWIDTH | HEAP_HASEXTERNAL));
+  if (kept_nulls) {
+    header->t_infomask |= HEAP_HASNULL;
+    memcpy(header->t_bits, addition->t_bits, bitmap);
+  }
+  HeapTupleHeaderSetNatts(header, kept);
+  header->t_hoff = static_cast<uint8>(offset);
+  memcpy(reinterpret_cast<char *>(header) + offset, data, size);
+  return tuple;
+}
+
 MinimalTuple FormAddition(TupleDesc extended, const Datum *values, const bool *nulls, const bytea *state,
                           const ItemPointerData *base_tid) {
   const int natts = extended->natts - kHiddenAttributes;

@@ -20,6 +20,10 @@ bytea *HiddenState(HeapTuple tuple, TupleDesc extended);
 // The TID of the base row that an addition replaces, nullptr when it replaces none. Points into the tuple.
 ItemPointer ReplacedRow(MinimalTuple addition, TupleDesc extended);
 
+// The row of an addition as the base keeps it, in the current context: without the TID, and without the state's attribute where it
+// has none.
+HeapTuple BaseTuple(MinimalTuple addition, TupleDesc extended);
+
 // Forms the tuple of an addition in the current context from the values of the relation's own columns. Values out of
 // line or compressed are fetched, since what they point to may be gone when the addition is read. state and
 // base_tid may be null pointers.

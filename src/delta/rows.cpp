@@ -111,11 +111,11 @@ void ApplyRows(Delta *base, const LogRecord *record) {
 
 // --- The Z-set of output rows ------------------------------------------------------------------------------------
 
-int64 HashOutput(RowsDelta *delta) {
+int64 HashOutput(RowsDelta *delta, const Datum *values, const bool *nulls) {
   for (int i = 0; i < delta->nhashed; i++) {
     const int column = delta->hashed_columns[i] - 1;
-    delta->hashed_values[i] = delta->values[column];
-    delta->hashed_nulls[i] = delta->nulls[column];
+    delta->hashed_values[i] = values[column];
+    delta->hashed_nulls[i] = nulls[column];
   }
   return HashRow(delta->hasher, delta->hashed_values, delta->hashed_nulls);
 }
@@ -131,14 +131,17 @@ void Deform(const RowsDelta *delta, MinimalTuple tuple, Datum *values, bool *nul
   heap_deform_tuple(&wrapper, delta->extended, values, nulls);
 }
 
+Size OutputRowSize(const MinimalTupleData *tuple) { return MAXALIGN(offsetof(OutputRow, tuple) + tuple->t_len); }
+
+// Rows are taken as they lie: bucket by bucket, each would have to be fetched from elsewhere.
 void Rehash(RowsDelta *delta) {
   const uint32 nbuckets = delta->nbuckets == 0 ? kInitialBuckets : delta->nbuckets * 2;
   OutputRow **const buckets = static_cast<OutputRow **>(MemoryContextAllocExtended(
       delta->rows_context, nbuckets * sizeof(OutputRow *), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
-  for (uint32 i = 0; i < delta->nbuckets; i++) {
-    OutputRow *next;
-    for (OutputRow *row = delta->buckets[i]; row != nullptr; row = next) {
-      next = row->next;
+  for (ArenaBlock *block = delta->rows.first; block != nullptr; block = block->next) {
+    for (Size position = 0; position < block->used;) {
+      auto *const row = reinterpret_cast<OutputRow *>(block->data + position);
+      position += OutputRowSize(&row->tuple);
       OutputRow **const bucket = &buckets[static_cast<uint64>(row->hash) & (nbuckets - 1)];
       row->next = *bucket;
       *bucket = row;
@@ -160,7 +163,7 @@ OutputRow *FindOrAddOutput(RowsDelta *delta, int64 hash) {
   }
   const MinimalTuple tuple = FormAddition(delta->extended, delta->values, delta->nulls, nullptr, nullptr);
   OutputRow *const row =
-      static_cast<OutputRow *>(ArenaAllocate(&delta->rows, MAXALIGN(offsetof(OutputRow, tuple) + tuple->t_len)));
+      static_cast<OutputRow *>(ArenaAllocate(&delta->rows, OutputRowSize(tuple)));
   row->next = *bucket;
   row->next_dirty = nullptr;
   row->hash = hash;
@@ -180,6 +183,23 @@ bool InPart(const RowsDelta *delta, int64 hash) {
   return (static_cast<uint64>(hash) >> 32) % delta->parts == delta->part;
 }
 
+// Fetches the bucket of a row, then what is in it.
+void PrepareSourceRow(NetRow *row, int step, void *argument) {
+  RowsDelta *const delta = static_cast<RowsDelta *>(argument);
+  if (delta->overflowed) return;
+  if (step == 0) {
+    const MemoryContext saved = MemoryContextSwitchTo(row->memory);
+    row->hash = HashOutput(delta, row->values, row->nulls);
+    MemoryContextSwitchTo(saved);
+  }
+  if (delta->nbuckets == 0) return;
+  OutputRow **const bucket = &delta->buckets[static_cast<uint64>(row->hash) & (delta->nbuckets - 1)];
+  if (step == 0)
+    __builtin_prefetch(bucket, 1);
+  else if (*bucket != nullptr)
+    __builtin_prefetch(*bucket, 1);
+}
+
 void TakeSourceRow(const NetRow *net, int64 weight, void *argument) {
   RowsDelta *const delta = static_cast<RowsDelta *>(argument);
   delta->changes_seen++;
@@ -187,10 +207,9 @@ void TakeSourceRow(const NetRow *net, int64 weight, void *argument) {
   const MemoryContext saved = MemoryContextSwitchTo(net->memory);
   memcpy(delta->values, net->values, delta->ncolumns * sizeof(Datum));
   memcpy(delta->nulls, net->nulls, delta->ncolumns * sizeof(bool));
-  const int64 hash = HashOutput(delta);
-  if (InPart(delta, hash)) {
+  if (InPart(delta, net->hash)) {
     delta->changes_taken++;
-    OutputRow *const row = FindOrAddOutput(delta, hash);
+    OutputRow *const row = FindOrAddOutput(delta, net->hash);
     row->weight += weight;
     if (!row->dirty) {
       row->dirty = true;
@@ -236,16 +255,22 @@ void PopPlace(RowsDelta *delta, OutputRow *row) {
     AdditionsReplace(&delta->overlay->additions, static_cast<int64>(place), nullptr);
 }
 
+// A row of which base rows are to be masked. Its hash stands beside it: a row that is only compared with others is not fetched.
+struct Masking {
+  int64 hash;
+  OutputRow *row;
+};
+
 // The rows of which base rows are to be masked, by number of the lookup.
 struct MaskSearch {
   RowsDelta *delta;
-  OutputRow **rows;
+  const Masking *rows;
   int64 deformed;  // of which of them the values are at hand
 };
 
 bool MaskCandidate(const BaseRow *base, int64 which, void *argument) {
   MaskSearch *const search = static_cast<MaskSearch *>(argument);
-  OutputRow *const row = search->rows[which];
+  OutputRow *const row = search->rows[which].row;
   if (row->nplaces >= -row->weight) return false;
   TupleTableSlot *const slot = base->slot;
   RowsDelta *const delta = search->delta;
@@ -265,20 +290,20 @@ bool MaskCandidate(const BaseRow *base, int64 which, void *argument) {
 }
 
 int ByHash(const void *a, const void *b) {
-  const int64 left = (*static_cast<OutputRow *const *>(a))->hash, right = (*static_cast<OutputRow *const *>(b))->hash;
+  const int64 left = static_cast<const Masking *>(a)->hash, right = static_cast<const Masking *>(b)->hash;
   return left < right ? -1 : left > right;
 }
 
 // Masks base rows of count rows, all at once: see FindCandidates. Returns why it cannot.
-const char *MaskBaseRows(RowsDelta *delta, OutputRow **rows, int64 count, BaseLookup *lookup) {
-  qsort(rows, static_cast<size_t>(count), sizeof(OutputRow *), ByHash);
+const char *MaskBaseRows(RowsDelta *delta, Masking *rows, int64 count, BaseLookup *lookup) {
+  qsort(rows, static_cast<size_t>(count), sizeof(Masking), ByHash);
   auto *const hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * count, MCXT_ALLOC_HUGE));
-  for (int64 i = 0; i < count; i++) hashes[i] = rows[i]->hash;
+  for (int64 i = 0; i < count; i++) hashes[i] = rows[i].hash;
   MaskSearch search = {delta, rows, -1};
   FindCandidates(lookup, hashes, count, MaskCandidate, &search);
   pfree(hashes);
   for (int64 i = 0; i < count; i++) {
-    if (rows[i]->nplaces < -rows[i]->weight) return "a base row is missing";
+    if (rows[i].row->nplaces < -rows[i].row->weight) return "a base row is missing";
   }
   return nullptr;
 }
@@ -301,8 +326,7 @@ const char *ShowWeight(RowsDelta *delta, OutputRow *row) {
 
 // Shows the rows whose weight changed.
 const char *ShowDirty(RowsDelta *delta, BaseLookup *lookup) {
-  auto **const masking =
-      static_cast<OutputRow **>(palloc_extended(sizeof(OutputRow *) * Max(delta->ndirty, 1), MCXT_ALLOC_HUGE));
+  auto *const masking = static_cast<Masking *>(palloc_extended(sizeof(Masking) * Max(delta->ndirty, 1), MCXT_ALLOC_HUGE));
   int64 count = 0;
   OutputRow *next;
   for (OutputRow *row = delta->dirty; row != nullptr; row = next) {
@@ -311,7 +335,7 @@ const char *ShowDirty(RowsDelta *delta, BaseLookup *lookup) {
     row->next_dirty = nullptr;
     row->dirty = false;
     if (const char *const why = ShowWeight(delta, row)) return why;
-    if (row->nplaces < -row->weight) masking[count++] = row;
+    if (row->nplaces < -row->weight) masking[count++] = {row->hash, row};
   }
   delta->dirty = nullptr;
   delta->ndirty = 0;
@@ -336,7 +360,7 @@ bool TakePart(RowsDelta *delta, uint32 part, uint32 parts) {
   delta->parts = parts;
   delta->changes_seen = delta->changes_taken = 0;
   delta->overflowed = false;
-  VisitSourceDelta(delta->source, TakeSourceRow, delta);
+  VisitSourceDelta(delta->source, TakeSourceRow, delta, PrepareSourceRow);
   return !delta->overflowed;
 }
 

@@ -1,6 +1,7 @@
 // Base rows with hidden state; see base_writer.hpp.
 #include "refresh/base_writer.hpp"
 
+#include "delta/hidden_state.hpp"
 #include "pg/boundary.hpp"
 #include "pg/progress.hpp"
 
@@ -40,6 +41,7 @@ BaseWriter *BeginBaseWrite(Relation rel) {
   auto *writer = static_cast<BaseWriter *>(palloc0(sizeof(BaseWriter)));
   writer->rel = rel;
   writer->extended = DescriptorWithState(rel);
+  writer->additions = ExtendedDescriptor(rel);
   // Asked of the server, because this library may have been built without.
   writer->server_asserts = strcmp(GetConfigOption("debug_assertions", false, false), "on") == 0;
   writer->estate = CreateExecutorState();
@@ -76,6 +78,17 @@ static HeapTuple FormBaseTuple(BaseWriter *writer, const Datum *values, const bo
   return tuple;
 }
 
+static HeapTuple TupleOfAddition(BaseWriter *writer, MinimalTuple addition) {
+  HeapTuple tuple = BaseTuple(addition, writer->additions);
+  tuple->t_tableOid = RelationGetRelid(writer->rel);
+  const int natts = RelationGetDescr(writer->rel)->natts;
+  if (HeapTupleHeaderGetNatts(tuple->t_data) <= natts || MAXALIGN(tuple->t_len) <= MaxHeapTupleSize) return tuple;
+  auto *const values = static_cast<Datum *>(palloc(sizeof(Datum) * natts));
+  auto *const isnull = static_cast<bool *>(palloc(sizeof(bool) * natts));
+  heap_deform_tuple(tuple, RelationGetDescr(writer->rel), values, isnull);
+  return FormBaseTuple(writer, values, isnull, nullptr);
+}
+
 // Not as an update: what that adds is a hint about unchanged keys, for which the executor looks into a range table.
 static void AddIndexEntries(BaseWriter *writer, HeapTuple tuple, bool only_summarizing) {
   if (writer->entries == nullptr) return;
@@ -91,20 +104,31 @@ static void EndRow(BaseWriter *writer) {
   CHECK_FOR_INTERRUPTS();
 }
 
-void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state) {
-  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
-  HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
+// In the row's memory, as its callers below.
+static void Insert(BaseWriter *writer, HeapTuple tuple) {
   WithHiddenAttribute(
       writer, [&] { heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, writer->bulk_insert); });
   AddIndexEntries(writer, tuple, false);
-  MemoryContextSwitchTo(saved);
   SetProgress(kProgressInserted, ++writer->inserted);
+}
+
+void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state) {
+  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
+  Insert(writer, FormBaseTuple(writer, values, isnull, state));
+  MemoryContextSwitchTo(saved);
   EndRow(writer);
 }
 
-void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, const bool *isnull, bytea *state) {
+void InsertAddition(BaseWriter *writer, MinimalTuple addition) {
   const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
-  HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
+  Insert(writer, TupleOfAddition(writer, addition));
+  MemoryContextSwitchTo(saved);
+  EndRow(writer);
+}
+
+void UpdateByAddition(BaseWriter *writer, ItemPointer tid, MinimalTuple addition) {
+  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
+  HeapTuple tuple = TupleOfAddition(writer, addition);
   bool needs_entries = false, only_summarizing = false;
   WithHiddenAttribute(
       writer, [&] { needs_entries = compat::SimpleHeapUpdate(writer->rel, tid, tuple, &only_summarizing); });

@@ -15,7 +15,8 @@ namespace pgstream {
 
 struct BaseWriter {
   Relation rel;
-  TupleDesc extended;  // the relation's columns and the hidden state
+  TupleDesc extended;   // the relation's columns and the hidden state
+  TupleDesc additions;  // see ExtendedDescriptor
   EState *estate;
   ResultRelInfo *result_rel;
   IndexEntries *entries;  // nullptr: there is no index
@@ -29,7 +30,9 @@ struct BaseWriter {
 BaseWriter *BeginBaseWrite(Relation rel);
 // state: the hidden state, or nullptr for none.
 void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state);
-void UpdateBaseRow(BaseWriter *writer, ItemPointer tid, const Datum *values, const bool *isnull, bytea *state);
+// Rows of an overlay.
+void InsertAddition(BaseWriter *writer, MinimalTuple addition);
+void UpdateByAddition(BaseWriter *writer, ItemPointer tid, MinimalTuple addition);
 void DeleteBaseRow(BaseWriter *writer, ItemPointer tid);
 void FinishBaseWrite(BaseWriter *writer);
 void EndBaseWrite(BaseWriter *writer);

@@ -90,26 +90,6 @@ int ByPlace(const void *a, const void *b) {
                             const_cast<ItemPointer>(&static_cast<const Replacement *>(b)->tid));
 }
 
-// Additions as rows of the base.
-struct AdditionReader {
-  const Additions *additions;
-  TupleDesc extended;
-  Datum *values;
-  bool *isnull;
-  AdditionsCursor cursor;
-};
-
-// Reads the row of an ordinal; returns its hidden state or nullptr.
-bytea *ReadAddition(AdditionReader *reader, int64 ordinal) {
-  MinimalTuple tuple = AdditionsFetch(reader->additions, ordinal, &reader->cursor);
-  HeapTupleData heap_tuple = {};
-  heap_tuple.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
-  heap_tuple.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
-  heap_deform_tuple(&heap_tuple, reader->extended, reader->values, reader->isnull);
-  const int state = reader->extended->natts - 2;
-  return reader->isnull[state] ? nullptr : DatumGetByteaPP(reader->values[state]);
-}
-
 // Takes the replaced rows out of the mask and returns them. In the order of their places, unless that would mean to read
 // additions from disk in no order.
 Replacement *TakeReplacements(Overlay *overlay, TupleDesc extended, int64 *count) {
@@ -146,24 +126,20 @@ void DeleteMasked(const TidMask &mask, BaseWriter *writer) {
 // updated in place, where that is safe, so they leave the mask; what remains in it is deleted.
 void ApplyOverlay(Overlay *overlay, Relation rel, const Stream *stream, BaseWriter *writer) {
   const bool in_place = !ValuesMayCollide(rel, stream->plan);
-  AdditionReader reader = {&overlay->additions, ExtendedDescriptor(rel), nullptr, nullptr, {}};
-  reader.values = static_cast<Datum *>(palloc(sizeof(Datum) * static_cast<Size>(reader.extended->natts)));
-  reader.isnull = static_cast<bool *>(palloc(sizeof(bool) * static_cast<Size>(reader.extended->natts)));
+  const Additions *const additions = &overlay->additions;
+  AdditionsCursor cursor = {};
   int64 replaced = 0;
-  Replacement *const replacements = in_place ? TakeReplacements(overlay, reader.extended, &replaced) : nullptr;
+  Replacement *const replacements = in_place ? TakeReplacements(overlay, writer->additions, &replaced) : nullptr;
   DeleteMasked(overlay->mask, writer);
-  for (int64 i = 0; i < replaced; ++i) {
-    bytea *const state = ReadAddition(&reader, replacements[i].ordinal);
-    UpdateBaseRow(writer, &replacements[i].tid, reader.values, reader.isnull, state);
+  for (int64 i = 0; i < replaced; ++i)
+    UpdateByAddition(writer, &replacements[i].tid, AdditionsFetch(additions, replacements[i].ordinal, &cursor));
+  const bool any_new = additions->live > replaced;
+  for (int64 i = 0; any_new && i < additions->count; ++i) {
+    MinimalTuple tuple = AdditionsFetch(additions, i, &cursor);
+    if (tuple == nullptr || (in_place && ReplacedRow(tuple, writer->additions) != nullptr)) continue;
+    InsertAddition(writer, tuple);
   }
-  const bool any_new = overlay->additions.live > replaced;
-  for (int64 i = 0; any_new && i < overlay->additions.count; ++i) {
-    MinimalTuple tuple = AdditionsFetch(&overlay->additions, i, &reader.cursor);
-    if (tuple == nullptr || (in_place && ReplacedRow(tuple, reader.extended) != nullptr)) continue;
-    bytea *const state = ReadAddition(&reader, i);
-    InsertBaseRow(writer, reader.values, reader.isnull, state);
-  }
-  AdditionsCursorEnd(&reader.cursor);
+  AdditionsCursorEnd(&cursor);
   if (replacements != nullptr) pfree(replacements);
   FinishBaseWrite(writer);
 }
