@@ -7,6 +7,10 @@
 
 namespace pgstream {
 
+// New rows that wait for each other, at most.
+static constexpr int kRowsTogether = 1000;
+static constexpr Size kBytesTogether = 64 * 1024;
+
 // Natts of a row without hidden state is the relation's own: it then reads as having none.
 static TupleDesc DescriptorWithState(Relation rel) {
   const TupleDesc own = RelationGetDescr(rel);
@@ -16,9 +20,9 @@ static TupleDesc DescriptorWithState(Relation rel) {
   return extended;
 }
 
-// Runs `write`, a call of heap_insert or heap_update with a row that may have hidden state.
+// Runs `write`, a call of heap_multi_insert or heap_update with rows that may have hidden state.
 //
-// A server built with assertions makes sure, first of all in both, that a row has no more attributes than pg_class says of
+// A server built with assertions makes sure, first of all in heap_update, that a row has no more attributes than pg_class says of
 // its relation, and aborts otherwise. Neither looks at that number again, nor does what they call: everything else goes by
 // the tuple descriptor. So there, and only there, the relation cache's copy of the number says one more meanwhile. (A
 // rebuild of the cache entry amid the call may restore it early; the row was compared by then.)
@@ -51,6 +55,8 @@ BaseWriter *BeginBaseWrite(Relation rel) {
   if (writer->result_rel->ri_NumIndices > 0) writer->entries = BeginIndexEntries(writer->result_rel, writer->estate);
   writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
   writer->bulk_insert = GetBulkInsertState();
+  writer->waiting = static_cast<TupleTableSlot **>(palloc(sizeof(TupleTableSlot *) * kRowsTogether));
+  writer->waiting_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream new rows", ALLOCSET_DEFAULT_SIZES);
   writer->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream base row", ALLOCSET_DEFAULT_SIZES);
   return writer;
 }
@@ -104,26 +110,50 @@ static void EndRow(BaseWriter *writer) {
   CHECK_FOR_INTERRUPTS();
 }
 
-// In the row's memory, as its callers below.
+static void InsertWaitingRows(BaseWriter *writer) {
+  if (writer->nwaiting == 0) return;
+  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
+  WithHiddenAttribute(writer, [&] {
+    heap_multi_insert(writer->rel, writer->waiting, writer->nwaiting, GetCurrentCommandId(true), 0, writer->bulk_insert);
+  });
+  for (int i = 0; i < writer->nwaiting; i++) {
+    if (writer->entries != nullptr) GatherIndexEntries(writer->entries, writer->waiting[i], false);
+    ResetPerTupleExprContext(writer->estate);
+    ExecClearTuple(writer->waiting[i]);
+  }
+  writer->nwaiting = 0;
+  writer->waiting_bytes = 0;
+  MemoryContextSwitchTo(saved);
+  MemoryContextReset(writer->waiting_context);
+}
+
+// The tuple is one of the waiting context's.
 static void Insert(BaseWriter *writer, HeapTuple tuple) {
-  WithHiddenAttribute(
-      writer, [&] { heap_insert(writer->rel, tuple, GetCurrentCommandId(true), 0, writer->bulk_insert); });
-  AddIndexEntries(writer, tuple, false);
+  if (writer->nwaiting == writer->waiting_slots) {
+    const MemoryContext saved = MemoryContextSwitchTo(GetMemoryChunkContext(writer));
+    writer->waiting[writer->waiting_slots++] = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel), &TTSOpsHeapTuple);
+    MemoryContextSwitchTo(saved);
+  }
+  // As the slot's own: heap_multi_insert copies what is not.
+  ExecStoreHeapTuple(tuple, writer->waiting[writer->nwaiting++], true);
+  writer->waiting_bytes += tuple->t_len;
   SetProgress(kProgressInserted, ++writer->inserted);
+  if (writer->nwaiting == kRowsTogether || writer->waiting_bytes >= kBytesTogether) InsertWaitingRows(writer);
+  EndRow(writer);
 }
 
 void InsertBaseRow(BaseWriter *writer, const Datum *values, const bool *isnull, bytea *state) {
-  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
-  Insert(writer, FormBaseTuple(writer, values, isnull, state));
+  const MemoryContext saved = MemoryContextSwitchTo(writer->waiting_context);
+  HeapTuple tuple = FormBaseTuple(writer, values, isnull, state);
   MemoryContextSwitchTo(saved);
-  EndRow(writer);
+  Insert(writer, tuple);
 }
 
 void InsertAddition(BaseWriter *writer, MinimalTuple addition) {
-  const MemoryContext saved = MemoryContextSwitchTo(writer->row_context);
-  Insert(writer, TupleOfAddition(writer, addition));
+  const MemoryContext saved = MemoryContextSwitchTo(writer->waiting_context);
+  HeapTuple tuple = TupleOfAddition(writer, addition);
   MemoryContextSwitchTo(saved);
-  EndRow(writer);
+  Insert(writer, tuple);
 }
 
 void UpdateByAddition(BaseWriter *writer, ItemPointer tid, MinimalTuple addition) {
@@ -145,15 +175,19 @@ void DeleteBaseRow(BaseWriter *writer, ItemPointer tid) {
 }
 
 void FinishBaseWrite(BaseWriter *writer) {
+  InsertWaitingRows(writer);
   if (writer->entries != nullptr) InsertIndexEntries(writer->entries);
 }
 
 void EndBaseWrite(BaseWriter *writer) {
+  if (writer->nwaiting > 0) elog(ERROR, "rows of a fold were left behind");
+  for (int i = 0; i < writer->waiting_slots; i++) ExecDropSingleTupleTableSlot(writer->waiting[i]);
   if (writer->entries != nullptr) EndIndexEntries(writer->entries);
   FreeBulkInsertState(writer->bulk_insert);
   ExecCloseIndices(writer->result_rel);
   ExecDropSingleTupleTableSlot(writer->slot);
   FreeExecutorState(writer->estate);
+  MemoryContextDelete(writer->waiting_context);
   MemoryContextDelete(writer->row_context);
 }
 

@@ -4,8 +4,9 @@
 // state is one attribute beyond the relation's last column. Refuses: concurrency of its own: the fold's lock makes sure
 // that nobody else writes the base.
 //
-// Index entries come last, before EndBaseWrite, by FinishBaseWrite: it calls what opening and filling the owner's indexes calls, so
-// it belongs into the same scope as the rows.
+// New rows wait for others, so that a page is locked and logged once for all that come into it. The last of them, and index
+// entries, come before EndBaseWrite, by FinishBaseWrite: it calls what opening and filling the owner's indexes calls, so it belongs
+// into the same scope as the rows.
 #pragma once
 
 #include "pg/includes.hpp"
@@ -22,6 +23,10 @@ struct BaseWriter {
   IndexEntries *entries;  // nullptr: there is no index
   TupleTableSlot *slot;
   BulkInsertState bulk_insert;
+  TupleTableSlot **waiting;  // new rows
+  int nwaiting, waiting_slots;
+  Size waiting_bytes;
+  MemoryContext waiting_context;
   MemoryContext row_context;
   bool server_asserts;  // the server was built with assertions
   int64 inserted, updated, deleted;

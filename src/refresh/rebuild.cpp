@@ -22,7 +22,7 @@ namespace {
 // Visits every base row visible under snapshot.
 void VisitBaseRows(Relation rel, Snapshot snapshot, CandidateVisitor visit, void *argument) {
   TableScanDesc scan = BeginRawScan(rel, snapshot);
-  BaseRow row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel)};
+  BaseRow row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel), 0};
   while (table_scan_getnextslot(scan, ForwardScanDirection, row.slot)) {
     CHECK_FOR_INTERRUPTS();
     if (!visit(&row, 0, argument)) break;
