@@ -152,12 +152,8 @@ bool SeesMidStatement(const Stream *stream, Snapshot snapshot) {
 // rewritten table looks empty to an older snapshot, and to the transaction that rewrote it shows rows its snapshot does not
 // see; neither is in the log. Any change of its pg_class row counts.
 bool ChangedBeyondSnapshot(Oid table, Snapshot snapshot, bool only_here) {
-  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-  if (!HeapTupleIsValid(tuple)) return true;
-  const TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
-  ReleaseSysCache(tuple);
-  if (!TransactionIdIsNormal(xmin)) return false;
-  if (!TransactionIdIsCurrentTransactionId(xmin)) return !only_here && XidInMVCCSnapshot(xmin, snapshot);
+  const LatestChange change = LatestChangeOf(table, snapshot);
+  if (change != LatestChange::Own) return change == LatestChange::Gone || (change == LatestChange::Unseen && !only_here);
   Relation rel = table_open(table, NoLock);
   const bool created_here = rel->rd_createSubid != InvalidSubTransactionId;
   table_close(rel, NoLock);
@@ -331,6 +327,16 @@ bool LogReaches(const FrontierRow *frontier, const Stream *stream) {
   for (int i = 0; i < stream->nsources; ++i)
     if (frontier->fold_number < stream->sources[i].log_start) return false;
   return true;
+}
+
+LatestChange LatestChangeOf(Oid relid, Snapshot snapshot) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+  if (!HeapTupleIsValid(tuple)) return LatestChange::Gone;
+  const TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+  ReleaseSysCache(tuple);
+  if (!TransactionIdIsNormal(xmin)) return LatestChange::Seen;
+  if (TransactionIdIsCurrentTransactionId(xmin)) return LatestChange::Own;
+  return XidInMVCCSnapshot(xmin, snapshot) ? LatestChange::Unseen : LatestChange::Seen;
 }
 
 bool SourcesChangedBeyondSnapshot(const Stream *stream, Snapshot snapshot, bool only_here) {

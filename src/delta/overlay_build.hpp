@@ -29,16 +29,21 @@ struct BuiltOverlay {
   Delta *delta;  // nullptr until a change is pending
 };
 
-// Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin. With a
-// decision other than Own the overlay merges or recomputes as told; XX000 when the strategy cannot merge after all.
 // Of each source, the segments in which nothing is pending for who has this frontier (capture/log_hints.hpp); nullptr: all must be
 // read.
 const SegmentSet *SettledBehind(const Stream *stream, const Frontier *frontier);
 bool AnySettled(const Stream *stream);
 
-// Settled: the segments left alone (LockLogs), whose locks are not held.
+// Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin. With a
+// decision other than Own the overlay merges or recomputes as told; XX000 when the strategy cannot merge after all.
+// settled: the segments left alone (LockLogs), whose locks are not held.
 BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot, bool for_fold,
                            MergeDecision decision);
+
+// What a snapshot knows of who last changed a relation's pg_class row, which a new definition or new storage does. Own: this
+// transaction.
+enum class LatestChange { Seen, Unseen, Own, Gone };
+LatestChange LatestChangeOf(Oid relid, Snapshot snapshot);
 
 // True when a transaction snapshot cannot tell what the sources held at its time: one of them, or a member of its tree, was
 // changed or rewritten since (only_here: by this very transaction). A query under the snapshot and the log then say different

@@ -40,11 +40,8 @@ void Rebuild(Relation rel, const Stream *stream, Snapshot snapshot, BaseWriter *
 
 // Who emptied a segment of a log saw all that it threw away, and so does who sees him. An older snapshot may lack some of it.
 bool LogWasEmptiedBeyond(Oid segment, Snapshot snapshot) {
-  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(segment));
-  if (!HeapTupleIsValid(tuple)) return true;
-  const TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
-  ReleaseSysCache(tuple);
-  return TransactionIdIsNormal(xmin) && !TransactionIdIsCurrentTransactionId(xmin) && XidInMVCCSnapshot(xmin, snapshot);
+  const LatestChange change = LatestChangeOf(segment, snapshot);
+  return change == LatestChange::Gone || change == LatestChange::Unseen;
 }
 
 // True when log and snapshot fit together from here on: the snapshot sees every transaction that attached a capture, and the
