@@ -12,7 +12,7 @@
 namespace pgstream {
 
 /// Rises with every change of what programs mean, of the layouts here or of the code made: part of the key of stored code.
-constexpr uint32_t kCodeGeneration = 1;
+constexpr uint32_t kCodeGeneration = 2;
 
 struct NativeFrame;
 
@@ -25,6 +25,14 @@ struct NativeFunctions {
   int64_t (*call)(NativeFrame *frame, int32_t function, const int64_t *arguments, const uint8_t *nulls, uint8_t *isnull);
   /// The word of a column passed by reference, made of its bytes in a row image.
   int64_t (*make_reference)(NativeFrame *frame, int32_t column, const uint8_t *data, int32_t size);
+  /// Whether two Texts are equal.
+  int32_t (*equal_texts)(NativeFrame *frame, int64_t a, int64_t b);
+  /// Less than, equal to or greater than zero, as Numeric a is to b.
+  int32_t (*compare_numerics)(NativeFrame *frame, int64_t a, int64_t b);
+  /// The Numeric a op b; the operation is Add, Subtract or Multiply.
+  int64_t (*compute_numeric)(NativeFrame *frame, int32_t operation, int64_t a, int64_t b);
+  /// An integer as a Numeric.
+  int64_t (*make_numeric)(NativeFrame *frame, int64_t value);
 };
 
 /// What a compiled program is called with.

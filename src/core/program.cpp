@@ -40,6 +40,7 @@ Use UseOf(Operation operation) noexcept {
     case Operation::kNegate:
     case Operation::kAbsolute:
     case Operation::kBitNot:
+    case Operation::kDateTimestamp:
     case Operation::kNot:
     case Operation::kIsNull:
     case Operation::kIsNotNull:
@@ -86,6 +87,10 @@ class Checker {
   static const char *CheckColumn(const InputColumn &column) noexcept {
     if (static_cast<int>(column.type) >= kValueTypes || column.by_value > 1) return "unknown column type";
     int width = 0;
+    if (IsReference(column.type)) {
+      width = column.type == ValueType::kUuid || column.type == ValueType::kInterval ? 16 : -1;
+      return column.by_value == 0 && column.length == width ? nullptr : "a column has another length than its type";
+    }
     switch (column.type) {
       case ValueType::kBool:
         width = 1;
@@ -106,6 +111,8 @@ class Checker {
         if (column.by_value == 0) return column.length > 0 || column.length == -1 || column.length == -2 ? nullptr : "invalid column length";
         width = column.length;
         if (width != 1 && width != 2 && width != 4 && width != 8) return "invalid column length";
+        break;
+      default:
         break;
     }
     return column.by_value == 1 && column.length == width ? nullptr : "a column has another length than its type";
@@ -131,6 +138,7 @@ class Checker {
       case Operation::kInput:
         return Indexes(i, program_.ncolumns) && TypeOf(i.result) == program_.columns[i.constant].type;
       case Operation::kConstant:
+        return !IsReference(TypeOf(i.result));
       case Operation::kNull:
       case Operation::kJump:
       case Operation::kJumpIfNull:
@@ -139,14 +147,15 @@ class Checker {
       case Operation::kReject:
         return true;
       case Operation::kBoundConstant:
-        return Indexes(i, program_.nconstants) && TypeOf(i.result) == ValueType::kWord;
+        return Indexes(i, program_.nconstants) && IsPointer(TypeOf(i.result));
       case Operation::kMove:
-        return TypeOf(i.result) == TypeOf(i.a);
+        return TypeOf(i.result) == TypeOf(i.a) || (IsPointer(TypeOf(i.result)) && IsPointer(TypeOf(i.a)));
       case Operation::kConvert:
         return CanConvert(TypeOf(i.a), TypeOf(i.result));
       case Operation::kAdd:
       case Operation::kSubtract:
       case Operation::kMultiply:
+        return Same(i) && (Numeric(TypeOf(i.a)) || TypeOf(i.a) == ValueType::kNumeric);
       case Operation::kDivide:
         return Same(i) && Numeric(TypeOf(i.a));
       case Operation::kModulo:
@@ -163,14 +172,17 @@ class Checker {
       case Operation::kDateSubtract:
       case Operation::kDateDifference:
         return Same(i) && TypeOf(i.a) == ValueType::kInt32;
+      case Operation::kDateTimestamp:
+        return TypeOf(i.result) == ValueType::kInt64 && TypeOf(i.a) == ValueType::kInt32;
       case Operation::kEqual:
       case Operation::kNotEqual:
+      case Operation::kDistinct:
+        return TypeOf(i.result) == ValueType::kBool && TypeOf(i.a) == TypeOf(i.b) && TypeOf(i.a) != ValueType::kWord;
       case Operation::kLess:
       case Operation::kLessEqual:
       case Operation::kGreater:
       case Operation::kGreaterEqual:
-      case Operation::kDistinct:
-        return TypeOf(i.result) == ValueType::kBool && TypeOf(i.a) == TypeOf(i.b) && TypeOf(i.a) != ValueType::kWord;
+        return TypeOf(i.result) == ValueType::kBool && TypeOf(i.a) == TypeOf(i.b) && IsOrdered(TypeOf(i.a));
       case Operation::kNot:
         return TypeOf(i.result) == ValueType::kBool && TypeOf(i.a) == ValueType::kBool;
       case Operation::kIsNull:
@@ -191,11 +203,15 @@ class Checker {
 
   bool Same(const Instruction &i) const noexcept { return TypeOf(i.result) == TypeOf(i.a) && TypeOf(i.a) == TypeOf(i.b); }
 
+  // May hold one.
+  static bool IsPointer(ValueType type) noexcept { return type == ValueType::kWord || IsReference(type); }
+
   static bool Numeric(ValueType type) noexcept { return IsInteger(type) || IsFloat(type); }
 
   static bool CanConvert(ValueType from, ValueType to) noexcept {
     if (from == to) return false;
     if (Numeric(from) && Numeric(to)) return true;
+    if (IsInteger(from) && to == ValueType::kNumeric) return true;
     if (from == ValueType::kUInt32) return to == ValueType::kInt64;
     return (from == ValueType::kBool && to == ValueType::kInt32) || (from == ValueType::kInt32 && to == ValueType::kBool);
   }

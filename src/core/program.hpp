@@ -20,9 +20,10 @@
 namespace pgstream {
 
 /// Type of a register. Dates are Int32, timestamps Int64, oid is UInt32; Word is a value nothing is known of but its
-/// eight bytes (a pointer, or a value passed by value).
-enum class ValueType : uint8_t { kBool, kInt16, kInt32, kInt64, kUInt32, kFloat32, kFloat64, kWord };
-constexpr int kValueTypes = 8;
+/// eight bytes (a pointer, or a value passed by value). From Text on they are pointers to a value: Text has equality, that of
+/// its bytes, alone; Interval is the server's structure of it.
+enum class ValueType : uint8_t { kBool, kInt16, kInt32, kInt64, kUInt32, kFloat32, kFloat64, kWord, kText, kUuid, kInterval, kNumeric };
+constexpr int kValueTypes = 12;
 
 /// In the comments: r, a, b are registers, c the constant, t the target.
 enum class Operation : uint8_t {
@@ -30,14 +31,15 @@ enum class Operation : uint8_t {
   kConstant,      ///< r = c, as ToWord has it
   kNull,          ///< r = NULL
   kBoundConstant, ///< r (Word) = the c-th constant by reference
-  kMove,          ///< r = a, of the same type
+  kMove,          ///< r = a, of the same type; or of a Word a pointer to such a value is made, and the reverse
   kConvert,       ///< r = a as r's type; raises what does not fit
-  kAdd, kSubtract, kMultiply, kDivide,  ///< r = a op b, all of one numeric type (not UInt32)
+  kAdd, kSubtract, kMultiply, kDivide,  ///< r = a op b, all of one numeric type (not UInt32; Numeric is not divided)
   kModulo,                              ///< integers only
   kNegate, kAbsolute,                   ///< r = op a
   kBitAnd, kBitOr, kBitXor, kBitNot,    ///< integers only
   kDateAdd, kDateSubtract,              ///< r, a dates; b days (all Int32): infinity stays
   kDateDifference,                      ///< r days, a and b dates: infinity is refused
+  kDateTimestamp,                       ///< r (Int64) = date a as a timestamp, to be compared: one beyond all timestamps is before infinity
   kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual,  ///< r (Bool), a and b of one type, not Word
   kDistinct,                            ///< the same, never NULL: whether a IS DISTINCT FROM b
   kNot,                                 ///< r, a Bool
@@ -143,8 +145,19 @@ constexpr bool IsFloat(ValueType type) noexcept {
   return type == ValueType::kFloat32 || type == ValueType::kFloat64;
 }
 
+/// What is compared as pointers to values.
+constexpr bool IsReference(ValueType type) noexcept {
+  return type >= ValueType::kText;
+}
+constexpr bool IsOrdered(ValueType type) noexcept {
+  return type != ValueType::kWord && type != ValueType::kText;
+}
+
 /// Dates that are neither infinite nor invalid: days since 2000-01-01 from kFirstDate up to, not including, kEndOfDates.
 constexpr int32_t kFirstDate = -2451545;
 constexpr int32_t kEndOfDates = 2145031949;
+/// The first date that no timestamp can be of.
+constexpr int32_t kEndOfTimestamps = 106751983;
+constexpr int64_t kDayMicroseconds = 86400000000;
 
 }  // namespace pgstream

@@ -17,11 +17,12 @@ LLVMValueRef Lowering::FromWord(ValueType type, LLVMValueRef word) {
       return LLVMBuildBitCast(builder_, LLVMBuildTrunc(builder_, word, i32_, ""), TypeOf(type), "");
     case ValueType::kFloat64:
       return LLVMBuildBitCast(builder_, word, TypeOf(type), "");
-    case ValueType::kInt64:
-    case ValueType::kWord:
-      return word;
-    default:
+    case ValueType::kInt16:
+    case ValueType::kInt32:
+    case ValueType::kUInt32:
       return LLVMBuildTrunc(builder_, word, TypeOf(type), "");
+    default:
+      return word;
   }
 }
 
@@ -33,11 +34,12 @@ LLVMValueRef Lowering::ToWord(ValueType type, LLVMValueRef value) {
       return LLVMBuildSExt(builder_, LLVMBuildBitCast(builder_, value, i32_, ""), i64_, "");
     case ValueType::kFloat64:
       return LLVMBuildBitCast(builder_, value, i64_, "");
-    case ValueType::kInt64:
-    case ValueType::kWord:
-      return value;
-    default:
+    case ValueType::kInt16:
+    case ValueType::kInt32:
+    case ValueType::kUInt32:
       return LLVMBuildSExt(builder_, value, i64_, "");
+    default:
+      return value;
   }
 }
 
@@ -68,9 +70,14 @@ Value Lowering::Compute(const Instruction &instruction) {
       const Value a = Read(instruction.a);
       return {Unary(instruction.operation, result, a.value, Not(a.null)), a.null};
     }
+    case Operation::kDateTimestamp: {
+      const Value a = Read(instruction.a);
+      return {DateTimestamp(a.value), a.null};
+    }
     case Operation::kDistinct: {
       const Value a = Read(instruction.a), b = Read(instruction.b);
-      const LLVMValueRef differs = Compare(Operation::kNotEqual, program_.registers[instruction.a], a.value, b.value);
+      const LLVMValueRef differs =
+          CompareKnown(Operation::kNotEqual, program_.registers[instruction.a], a.value, b.value, Not(Or(a.null, b.null)));
       const LLVMValueRef one_null = LLVMBuildXor(builder_, a.null, b.null, "");
       return {Or(one_null, And(Not(a.null), differs)), Bit(false)};
     }
@@ -87,6 +94,7 @@ Value Lowering::Arithmetic(const Instruction &instruction, Value a, Value b) {
     case Operation::kAdd:
     case Operation::kSubtract:
     case Operation::kMultiply:
+      if (type == ValueType::kNumeric) return {NumericArithmetic(instruction.operation, a.value, b.value, known), null};
       return {IsFloat(type) ? FloatArithmetic(instruction.operation, a.value, b.value, known)
                             : IntegerArithmetic(instruction.operation, type, a.value, b.value, known),
               null};
@@ -106,7 +114,7 @@ Value Lowering::Arithmetic(const Instruction &instruction, Value a, Value b) {
     case Operation::kDateDifference:
       return {DateArithmetic(instruction.operation, a.value, b.value, known), null};
     default:
-      return {Compare(instruction.operation, type, a.value, b.value), null};
+      return {CompareKnown(instruction.operation, type, a.value, b.value, known), null};
   }
 }
 
@@ -210,6 +218,7 @@ LLVMValueRef Lowering::FloatToInteger(ValueType to, LLVMValueRef a, LLVMValueRef
 }
 
 LLVMValueRef Lowering::Convert(ValueType from, ValueType to, LLVMValueRef a, LLVMValueRef known) {
+  if (to == ValueType::kNumeric) return IntegerToNumeric(a, known);
   if (to == ValueType::kBool) return LLVMBuildICmp(builder_, LLVMIntNE, a, Int(from, 0), "");
   if (from == ValueType::kBool || from == ValueType::kUInt32) return LLVMBuildZExt(builder_, a, TypeOf(to), "");
   if (IsFloat(from)) {
@@ -235,6 +244,17 @@ LLVMValueRef Lowering::IsFiniteDate(LLVMValueRef a) {
   return Not(Or(least, LLVMBuildICmp(builder_, LLVMIntEQ, a, Int(ValueType::kInt32, INT32_MAX), "")));
 }
 
+LLVMValueRef Lowering::DateTimestamp(LLVMValueRef a) {
+  const LLVMValueRef beyond = LLVMBuildICmp(builder_, LLVMIntSGE, a, Int(ValueType::kInt32, kEndOfTimestamps), "");
+  const LLVMValueRef last = Int(ValueType::kInt32, kEndOfTimestamps - 1);
+  const LLVMValueRef day = LLVMBuildSExt(builder_, LLVMBuildSelect(builder_, beyond, last, a, ""), i64_, "");
+  const LLVMValueRef midnight = LLVMBuildMul(builder_, day, Size(kDayMicroseconds), "");
+  const LLVMValueRef latest = LLVMBuildSelect(builder_, LLVMBuildICmp(builder_, LLVMIntEQ, a, Int(ValueType::kInt32, INT32_MAX), ""),
+                                              Int(ValueType::kInt64, INT64_MAX), Int(ValueType::kInt64, INT64_MAX - 1), "");
+  const LLVMValueRef least = LLVMBuildICmp(builder_, LLVMIntEQ, a, Int(ValueType::kInt32, INT32_MIN), "");
+  return LLVMBuildSelect(builder_, least, Int(ValueType::kInt64, INT64_MIN), LLVMBuildSelect(builder_, beyond, latest, midnight, ""), "");
+}
+
 LLVMValueRef Lowering::DateArithmetic(Operation operation, LLVMValueRef a, LLVMValueRef b, LLVMValueRef known) {
   if (operation == Operation::kDateDifference) {
     RaiseIf(And(Not(And(IsFiniteDate(a), IsFiniteDate(b))), known), ProgramError::kInfiniteDates);
@@ -258,6 +278,10 @@ LLVMValueRef Lowering::FloatEqual(LLVMValueRef a, LLVMValueRef b) {
 
 LLVMValueRef Lowering::FloatLess(LLVMValueRef a, LLVMValueRef b) {
   return And(Not(IsNan(a)), Or(IsNan(b), LLVMBuildFCmp(builder_, LLVMRealOLT, a, b, "")));
+}
+
+LLVMValueRef Lowering::CompareKnown(Operation operation, ValueType type, LLVMValueRef a, LLVMValueRef b, LLVMValueRef known) {
+  return IsReference(type) ? CompareReferences(operation, type, a, b, known) : Compare(operation, type, a, b);
 }
 
 LLVMValueRef Lowering::Compare(Operation operation, ValueType type, LLVMValueRef a, LLVMValueRef b) {

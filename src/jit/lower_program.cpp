@@ -14,7 +14,7 @@ Lowering::Lowering(LLVMContextRef context, LLVMModuleRef module, const Program &
   pointer_ = LLVMPointerTypeInContext(context, 0);
   void_ = LLVMVoidTypeInContext(context);
   const LLVMTypeRef types[kValueTypes] = {i1_,  LLVMInt16TypeInContext(context), i32_, i64_, i32_, LLVMFloatTypeInContext(context),
-                                          LLVMDoubleTypeInContext(context), i64_};
+                                          LLVMDoubleTypeInContext(context), i64_, i64_, i64_, i64_, i64_};
   std::copy(types, types + kValueTypes, types_);
   LLVMTypeRef raise[] = {pointer_, i32_};
   raise_type_ = LLVMFunctionType(void_, raise, 2, 0);
@@ -22,6 +22,11 @@ Lowering::Lowering(LLVMContextRef context, LLVMModuleRef module, const Program &
   call_type_ = LLVMFunctionType(i64_, call, 5, 0);
   LLVMTypeRef make_reference[] = {pointer_, i32_, pointer_, i32_};
   make_reference_type_ = LLVMFunctionType(i64_, make_reference, 4, 0);
+  LLVMTypeRef words[] = {pointer_, i64_, i64_};
+  equal_texts_type_ = compare_numerics_type_ = LLVMFunctionType(i32_, words, 3, 0);
+  make_numeric_type_ = LLVMFunctionType(i64_, words, 2, 0);
+  LLVMTypeRef compute_numeric[] = {pointer_, i32_, i64_, i64_};
+  compute_numeric_type_ = LLVMFunctionType(i64_, compute_numeric, 4, 0);
   needed_.resize(program.ncolumns);
   for (uint32_t i = 0; i < program.ninstructions; i++)
     if (program.instructions[i].operation == Operation::kInput) needed_[program.instructions[i].constant] = true;

@@ -1,5 +1,5 @@
 // From a row program to LLVM IR: what the files of the lowering share. lower_program.cpp has the control flow and the two
-// entry points, lower_operation.cpp the operations.
+// entry points, lower_operation.cpp the operations, lower_reference.cpp those on values that registers point to.
 //
 // Registers are stack slots (mem2reg makes them values), a null flag and a value each, the value of a NULL always something
 // defined: so operations that cannot fail are computed without looking at the flags, and only what raises is guarded.
@@ -59,6 +59,7 @@ class Lowering {
   LLVMValueRef Unary(Operation operation, ValueType type, LLVMValueRef a, LLVMValueRef known);
   LLVMValueRef Convert(ValueType from, ValueType to, LLVMValueRef a, LLVMValueRef known);
   LLVMValueRef FloatToInteger(ValueType to, LLVMValueRef a, LLVMValueRef known);
+  LLVMValueRef CompareKnown(Operation operation, ValueType type, LLVMValueRef a, LLVMValueRef b, LLVMValueRef known);
   LLVMValueRef Compare(Operation operation, ValueType type, LLVMValueRef a, LLVMValueRef b);
   LLVMValueRef FloatLess(LLVMValueRef a, LLVMValueRef b);
   LLVMValueRef FloatEqual(LLVMValueRef a, LLVMValueRef b);
@@ -66,6 +67,24 @@ class Lowering {
   LLVMValueRef IsNan(LLVMValueRef a);
   LLVMValueRef IsZero(LLVMValueRef a);
   LLVMValueRef IsFiniteDate(LLVMValueRef a);
+  LLVMValueRef DateTimestamp(LLVMValueRef a);
+
+  // --- lower_reference.cpp
+  /// What is compared of a value: two unsigned words.
+  struct Wide {
+    LLVMValueRef high, low;
+  };
+  /// What `make` makes where `known` holds, else zero.
+  template <class Make>
+  LLVMValueRef WhereKnown(LLVMValueRef known, LLVMTypeRef type, Make &&make);
+  LLVMValueRef LoadFrom(LLVMTypeRef type, LLVMValueRef word, uint64_t offset);
+  Wide WideOfUuid(LLVMValueRef word);
+  Wide WideOfInterval(LLVMValueRef word);
+  LLVMValueRef WideLess(Wide a, Wide b);
+  LLVMValueRef WideEqual(Wide a, Wide b);
+  LLVMValueRef CompareReferences(Operation operation, ValueType type, LLVMValueRef a, LLVMValueRef b, LLVMValueRef known);
+  LLVMValueRef NumericArithmetic(Operation operation, LLVMValueRef a, LLVMValueRef b, LLVMValueRef known);
+  LLVMValueRef IntegerToNumeric(LLVMValueRef a, LLVMValueRef known);
 
   /// Goes on only where `condition` does not hold; raises `error` where it does.
   void RaiseIf(LLVMValueRef condition, ProgramError error);
@@ -103,7 +122,7 @@ class Lowering {
   const Program &program_;
   LLVMTypeRef i1_, i8_, i32_, i64_, pointer_, void_;
   LLVMTypeRef types_[kValueTypes];
-  LLVMTypeRef raise_type_, call_type_, make_reference_type_;
+  LLVMTypeRef raise_type_, call_type_, make_reference_type_, equal_texts_type_, compare_numerics_type_, compute_numeric_type_, make_numeric_type_;
   std::vector<bool> needed_;  // columns that some operation reads
 
   // Of the function being made.

@@ -89,6 +89,25 @@ constexpr LoweredFunction kLowered[] = {
     UNARY(F_FLOAT8_INT4, kConvert, kInt32),
     UNARY(F_FLOAT8_INT8, kConvert, kInt64),
     UNARY(F_FLOAT8_FLOAT4, kConvert, kFloat32),
+    {F_TEXTEQ, Operation::kEqual, ValueType::kText, ValueType::kText},
+    {F_TEXTNE, Operation::kNotEqual, ValueType::kText, ValueType::kText},
+    COMPARISONS(F_UUID_, kUuid, kUuid),
+    COMPARISONS(F_INTERVAL_, kInterval, kInterval),
+    COMPARISONS(F_NUMERIC_, kNumeric, kNumeric),
+    {F_NUMERIC_ADD, Operation::kAdd, ValueType::kNumeric, ValueType::kNumeric},
+    {F_NUMERIC_SUB, Operation::kSubtract, ValueType::kNumeric, ValueType::kNumeric},
+    {F_NUMERIC_MUL, Operation::kMultiply, ValueType::kNumeric, ValueType::kNumeric},
+    UNARY(F_NUMERIC_INT2, kConvert, kInt16),
+    UNARY(F_NUMERIC_INT4, kConvert, kInt32),
+    UNARY(F_NUMERIC_INT8, kConvert, kInt64),
+};
+
+// Comparisons of dates with timestamps: a date's midnight is compared.
+constexpr LoweredFunction kMixed[] = {
+    COMPARISONS_NAMED(F_DATE_EQ_TIMESTAMP, F_DATE_NE_TIMESTAMP, F_DATE_LT_TIMESTAMP, F_DATE_LE_TIMESTAMP, F_DATE_GT_TIMESTAMP,
+                      F_DATE_GE_TIMESTAMP, kInt32, kInt64),
+    COMPARISONS_NAMED(F_TIMESTAMP_EQ_DATE, F_TIMESTAMP_NE_DATE, F_TIMESTAMP_LT_DATE, F_TIMESTAMP_LE_DATE, F_TIMESTAMP_GT_DATE,
+                      F_TIMESTAMP_GE_DATE, kInt64, kInt32),
 };
 
 }  // namespace
@@ -96,6 +115,18 @@ constexpr LoweredFunction kLowered[] = {
 const LoweredFunction *FindLowered(Oid function) {
   for (const LoweredFunction &lowered : kLowered)
     if (lowered.function == function) return &lowered;
+  return nullptr;
+}
+
+const LoweredFunction *FindLoweredCall(Oid function, Oid collation, Operation *widen) {
+  *widen = Operation::kConvert;
+  const LoweredFunction *const lowered = FindLowered(function);
+  if (lowered != nullptr && lowered->left == ValueType::kText && !(OidIsValid(collation) && get_collation_isdeterministic(collation)))
+    return nullptr;
+  if (lowered != nullptr) return lowered;
+  *widen = Operation::kDateTimestamp;
+  for (const LoweredFunction &mixed : kMixed)
+    if (mixed.function == function) return &mixed;
   return nullptr;
 }
 
@@ -119,6 +150,15 @@ ValueType ValueTypeOf(Oid type) {
       return ValueType::kFloat32;
     case FLOAT8OID:
       return ValueType::kFloat64;
+    case TEXTOID:
+    case VARCHAROID:
+      return ValueType::kText;
+    case UUIDOID:
+      return ValueType::kUuid;
+    case INTERVALOID:
+      return ValueType::kInterval;
+    case NUMERICOID:
+      return ValueType::kNumeric;
     default:
       return ValueType::kWord;
   }

@@ -9,76 +9,12 @@
 #include "pg/settings.hpp"
 
 extern "C" {
-#include "access/tupmacs.h"
-#include "pgstat.h"
 #include "portability/instr_time.h"
-#include "utils/expandeddatum.h"
 }
 
 namespace pgstream {
 
-// What the functions of the frame need. Calls are as the server's interpreter makes them: one FunctionCallInfo each.
-struct NativeRowState {
-  const RowExpressions *row;
-  FunctionCallInfo *calls;
-  bool *varlenas;  // which of them return one
-};
-
-Datum DatumOfImage(const char *data, int32 length, const FormData_pg_attribute *attribute) {
-  if (attribute->attbyval) {
-    Datum storage = 0;
-    memcpy(&storage, data, static_cast<Size>(attribute->attlen));
-    return fetch_att(&storage, true, attribute->attlen);
-  }
-  // A C string needs its NUL back, a varlena its header.
-  const Size header = attribute->attlen == -1 ? VARHDRSZ : 0;
-  const Size trailer = attribute->attlen == -2 ? 1 : 0;
-  char *const value = static_cast<char *>(palloc(header + length + trailer));
-  memcpy(value + header, data, static_cast<Size>(length));
-  if (header != 0) SET_VARSIZE(value, header + length);
-  if (trailer != 0) value[length] = '\0';
-  return PointerGetDatum(value);
-}
-
 namespace {
-
-// --- What compiled code calls. Server frames, with nothing of C++ between them and whoever called the code. ----------------
-
-void RaiseError(NativeFrame *, int32_t error) {
-  const ProgramErrorText &text = DescribeError(static_cast<ProgramError>(error));
-  const char *const code = text.sqlstate;
-  ereport(ERROR, (errcode(MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4])), errmsg("%s", _(text.message))));
-}
-
-int64_t CallFunction(NativeFrame *frame, int32_t function, const int64_t *arguments, const uint8_t *nulls, uint8_t *isnull) {
-  const NativeRowState *const state = static_cast<NativeRowState *>(frame->state);
-  FunctionCallInfo const call = state->calls[function];
-  for (int i = 0; i < call->nargs; i++) {
-    call->args[i].value = static_cast<Datum>(arguments[i]);
-    call->args[i].isnull = nulls[i] != 0;
-  }
-  call->isnull = false;
-  Datum result;
-  if (likely(pgstat_track_functions <= call->flinfo->fn_stats)) {
-    result = FunctionCallInvoke(call);
-  } else {
-    PgStat_FunctionCallUsage usage;
-    pgstat_init_function_usage(call, &usage);
-    result = FunctionCallInvoke(call);
-    pgstat_end_function_usage(&usage, true);
-  }
-  *isnull = call->isnull;
-  // A register may be read more than once: nobody may change in place what is in it.
-  return static_cast<int64_t>(state->varlenas[function] ? MakeExpandedObjectReadOnly(result, call->isnull, -1) : result);
-}
-
-int64_t MakeReference(NativeFrame *frame, int32_t column, const uint8_t *data, int32_t size) {
-  const RowExpressions *const row = static_cast<NativeRowState *>(frame->state)->row;
-  return static_cast<int64_t>(
-      DatumOfImage(reinterpret_cast<const char *>(data), size, TupleDescAttr(row->descriptor, row->columns[column] - 1)));
-}
-
-constexpr NativeFunctions kFunctions = {RaiseError, CallFunction, MakeReference};
 
 // --- Compiling -------------------------------------------------------------------------------------------------------
 
@@ -198,7 +134,7 @@ CompiledRow *Bind(const RowExpressions *row, const RowProgram *program, LoadedCo
     state->calls[i] = PrepareCall(&program->functions[i], &program->program.functions[i]);
     state->varlenas[i] = get_typlen(exprType(program->functions[i].call)) == -1;
   }
-  compiled->frame = {&kFunctions, reinterpret_cast<const int64_t *>(program->constants), state};
+  compiled->frame = {&kNativeFunctions, reinterpret_cast<const int64_t *>(program->constants), state};
   compiled->image_row = code->image_row;
   compiled->row = code->row;
   compiled->state = state;

@@ -5,13 +5,10 @@
 // where the expressions were not prepared for the server's own evaluation too, which checks permissions.
 #pragma once
 
-#include "core/native_code.hpp"
 #include "pg/code_store.hpp"
-#include "pg/row_program.hpp"
+#include "pg/native_functions.hpp"
 
 namespace pgstream {
-
-struct NativeRowState;
 
 // For evaluation. Frees what it holds with the memory context it was made in.
 struct CompiledRow {
@@ -31,8 +28,5 @@ inline bool EvaluateImage(CompiledRow *compiled, const char *image, Datum *value
   return compiled->image_row(&compiled->frame, reinterpret_cast<const uint8 *>(image), reinterpret_cast<int64_t *>(values),
                              reinterpret_cast<uint8 *>(nulls)) != 0;
 }
-
-// A value of an attribute from its bytes in a row image (unaligned; length is its own where the type's varies), in the current context.
-Datum DatumOfImage(const char *data, int32 length, const FormData_pg_attribute *attribute);
 
 }  // namespace pgstream

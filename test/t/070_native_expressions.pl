@@ -1,6 +1,7 @@
 # Native code against the server: random expressions of every operation that is compiled, each the output of a stream table of
-# its own, over one row at a time of NULLs, extremes, NaN, infinities, zeroes and what lies between. What the stream table
-# shows live must be, as text, what the query shows; where the query raises, the same SQLSTATE and message.
+# its own, over one row at a time of NULLs, extremes, NaN, infinities, zeroes, values that are compressed or stored elsewhere and what
+# lies between. What the stream table shows live must be, as text, what the query shows; where the query raises, the same SQLSTATE and
+# message.
 #
 # SEED and EXPRESSIONS in the environment choose which and how many; the seed is in every test's name.
 
@@ -17,7 +18,7 @@ my $seed = $ENV{SEED} // 1;
 my $count = $ENV{EXPRESSIONS} // 150;
 srand($seed);
 
-my @types = qw(bool int2 int4 int8 float4 float8 date time timestamp timestamptz oid numeric text);
+my @types = qw(bool int2 int4 int8 float4 float8 date time timestamp timestamptz oid uuid interval numeric text varchar bpchar);
 my %edges = (
 	bool => [qw(true false)],
 	int2 => [qw(0 1 -1 2 7 -7 100 181 32767 -32768)],
@@ -25,21 +26,40 @@ my %edges = (
 	int8 => [qw(0 1 -1 3 -7 2147483648 3037000500 9223372036854775807 -9223372036854775808)],
 	float4 => [qw(0 -0 1 -1.5 2.5 3.4e38 1e-45 1e-38 NaN Infinity -Infinity 32767.5 2147483648)],
 	float8 => [qw(0 -0 1 -2.5 0.5 1e308 -1e308 5e-324 1e-300 NaN Infinity -Infinity 2147483647.5 9223372036854775807 32767.49 1e39 1e-46)],
-	date => [qw(2000-01-01 1999-12-31 infinity -infinity 5874897-12-31), '4714-11-24 BC'],
+	date => [qw(2000-01-01 1999-12-31 infinity -infinity 5874897-12-31 294276-12-31 294277-01-01), '4714-11-24 BC'],
 	time => [qw(00:00 24:00 12:34:56.789)],
-	timestamp => ['2000-01-01 00:00', 'infinity', '-infinity', '4714-11-24 BC', '2024-02-29 12:00'],
+	timestamp => ['2000-01-01 00:00', 'infinity', '-infinity', '4714-11-24 BC', '2024-02-29 12:00', '1999-12-31 00:00', '294276-12-31 23:59:59.999999'],
 	timestamptz => ['2000-01-01 00:00+00', 'infinity', '-infinity', '2024-02-29 12:00+02'],
 	oid => [qw(0 1 4294967295 2147483648)],
-	numeric => [qw(0 1.50 -7 NaN 123456789.123 0.001)],
-	text => ['', 'a', 'B', 'longer text']);
+	uuid => [qw(00000000-0000-0000-0000-000000000000 ffffffff-ffff-ffff-ffff-ffffffffffff 00000000-0000-0000-8000-000000000000
+	  7fffffff-ffff-ffff-0000-000000000001 80000000-0000-0000-0000-000000000000 01000000-0000-0000-0000-000000000001)],
+	interval => ['0', '1 month', '30 days', '720 hours', '-1 day', '1 day -24 hours', '-1 month 30 days', '178000000 years', '-178000000 years',
+		'23:59:59.999999', '-00:00:00.000001', '2562047788:00:54.775807', '-2562047788:00:54.775807'],
+	numeric => [qw(0 0.00 1 1.0 1.50 -7 -7.000 NaN Infinity -Infinity 123456789.123 0.001 -0.0001 1e-30 1e-16383 9999 10000 10000.0001 -9999999999999999
+	  99999999.99999999 999999999999999999999999999999999999 -99999999999999999999999999999999.9999 1e100 18446744073709551616)],
+	text => ['', 'a', 'A', 'B', 'longer text', 'longer texu', 'a '],
+	varchar => ['', 'a', 'a ', 'longer text'],
+	bpchar => ['', 'a', 'b', 'longer']);
+# Values that rows have, and expressions do not: long ones, stored compressed or elsewhere, and numbers of most digits.
+my %long = (
+	text => [ "repeat('x', 200)", "repeat('x', 9000)", "repeat('x', 8999) || 'y'", "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) i)",
+		"(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) i) || 'z'", "repeat('x', 126)", "repeat('x', 127)" ],
+	varchar => [ "repeat('x', 9000)", "repeat('x', 200)" ],
+	numeric => [ "('1' || repeat('0', 130000))::numeric", "(repeat('123456789', 14000) || '.5')::numeric", "('0.' || repeat('7', 16000))::numeric",
+		"repeat('9', 20)::numeric", "('0.' || repeat('1', 40))::numeric" ]);
+$long{varchar} = [ map { "($_)::varchar" } @{ $long{varchar} } ];
 
 sub pick { return $_[int(rand(@_))] }
 sub column { my ($type) = @_; return "c_${type}_" . (1 + int(rand(2))) }
 sub constant { my ($type) = @_; return "'" . pick(@{ $edges{$type} }) . "'::$type" }
+sub value { my ($type) = @_; return $long{$type} && rand() < 0.3 ? pick(@{ $long{$type} }) : constant($type) }
 
 my @integers = qw(int2 int4 int8);
 my @numbers = (@integers, 'float4', 'float8');
-my @compared = grep { $_ ne 'numeric' && $_ ne 'text' } @types;
+# What has the operation Equal; what has an order, too.
+my @compared = grep { $_ ne 'bpchar' } @types;
+my @ordered = grep { $_ ne 'text' && $_ ne 'varchar' } @compared;
+my %ordered = map { $_ => 1 } @ordered;
 
 sub wider
 {
@@ -67,10 +87,10 @@ sub expression
 		  . $inner->() . ' ELSE ' . $inner->() . ' END';
 	}
 	return 'COALESCE(' . $inner->() . ', ' . $inner->() . ')' if $kind < 0.21;
-	if ($type ne 'numeric' && $type ne 'text')
+	if ($type ne 'bpchar')
 	{
 		return 'NULLIF(' . $inner->() . ', ' . $inner->() . ')' if $kind < 0.25;
-		return pick('GREATEST', 'LEAST') . '(' . join(', ', map { $inner->() } 1 .. 2 + int(rand(2))) . ')' if $kind < 0.29;
+		return pick('GREATEST', 'LEAST') . '(' . join(', ', map { $inner->() } 1 .. 2 + int(rand(2))) . ')' if $kind < 0.29 && $ordered{$type};
 	}
 	return typed($type, $inner);
 }
@@ -89,9 +109,12 @@ sub typed
 		return '(' . $inner->($of) . ' IS ' . pick('', 'NOT ') . 'DISTINCT FROM ' . $inner->($of) . ')' if $kind < 0.5;
 		return '(' . $inner->($of) . pick(' IN', ' NOT IN') . ' (' . join(', ', map { constant($of) } 1 .. 1 + int(rand(4))) . '))' if $kind < 0.58;
 		return '(' . $inner->('int4') . ')::bool' if $kind < 0.61;
-		my ($a, $b) = $kind < 0.75 ? (pick(@integers), pick(@integers)) : $kind < 0.85 ? (pick('float4', 'float8'), pick('float4', 'float8')) : ($of, $of);
-		($a, $b) = ('numeric', 'numeric') if $kind > 0.97;
-		return '(' . $inner->($a) . pick(' = ', ' <> ', ' < ', ' <= ', ' > ', ' >= ') . $inner->($b) . ')';
+		return '(' . $inner->('bpchar') . pick(' = ', ' <> ') . $inner->('bpchar') . ')' if $kind < 0.63;
+		return '(' . $inner->('text') . pick(' = ', ' <> ') . $inner->('text') . ' COLLATE careless)' if $kind < 0.65;
+		my ($a, $b) = $kind < 0.72 ? (pick(@integers), pick(@integers)) : $kind < 0.77 ? (pick('float4', 'float8'), pick('float4', 'float8'))
+		  : $kind < 0.8 ? ('date', 'timestamp') : $kind < 0.83 ? ('timestamp', 'date') : $kind < 0.87 ? ('numeric', pick('numeric', @integers)) : ($of, $of);
+		($a, $b) = ('text', 'varchar') if $kind > 0.97;
+		return '(' . $inner->($a) . pick(' = ', ' <> ', $ordered{$a} ? (' < ', ' <= ', ' > ', ' >= ') : ()) . $inner->($b) . ')';
 	}
 	if (grep { $_ eq $type } @integers)
 	{
@@ -117,13 +140,19 @@ sub typed
 	}
 	return '(' . $inner->() . pick(' + ', ' - ') . $inner->('int4') . ')' if $type eq 'date';
 	return '(' . $inner->() . pick(' + ', ' - ', ' * ', ' / ') . $inner->() . ')' if $type eq 'numeric' && rand() < 0.7;
-	return '(' . $inner->('int4') . ')::numeric' if $type eq 'numeric';
+	return '(' . $inner->(pick(@integers)) . ')::numeric' if $type eq 'numeric';
+	return '(' . $inner->('text') . ')::varchar' if $type eq 'varchar' && rand() < 0.5;
+	return '(' . $inner->('varchar') . ')::text' if $type eq 'text' && rand() < 0.4;
 	return '(' . $inner->() . ' || ' . $inner->() . ')' if $type eq 'text';
 	return 'COALESCE(' . $inner->() . ', ' . $inner->() . ')';
 }
 
 my $node = stream_cluster('expressions', 'pgstream.jit = on', 'fsync = off', "timezone = 'UTC'", 'log_min_messages = fatal', 'log_min_error_statement = fatal');
 if (!compiles($node)) { $node->stop; plan skip_all => 'no LLVM' }
+push @{ $edges{interval} }, 'infinity', '-infinity' if $node->pg_version >= 17;
+# Equality that is not of bytes; where there is none to be had, another collation.
+$node->safe_psql('postgres', q(CREATE COLLATION careless FROM "C"))
+  if $node->psql('postgres', q(CREATE COLLATION careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false))) != 0;
 my $columns = join(', ', map { ("c_${_}_1 $_", "c_${_}_2 $_") } @types);
 $node->safe_psql('postgres', <<"SQL");
 CREATE TABLE v ($columns);
@@ -174,7 +203,7 @@ SQL
 
 for my $row (1 .. 24)
 {
-	my @values = map { my $type = $_; map { rand() < 0.15 ? 'NULL' : constant($type) } 1 .. 2 } @types;
+	my @values = map { my $type = $_; map { rand() < 0.15 ? 'NULL' : value($type) } 1 .. 2 } @types;
 	$node->safe_psql('postgres', 'INSERT INTO samples VALUES (' . join(', ', @values) . ')');
 }
 

@@ -4,12 +4,61 @@
 
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <vector>
 
 #include "core/program.hpp"
+#include "core/stored_numeric.hpp"
 
 namespace pgstream {
+
+// Values that registers point to: UUIDs and intervals as they are, texts and numerics behind their size (64 bits).
+class Values {
+ public:
+  int64_t Keep(ValueType type, const std::vector<uint8_t> &bytes) {
+    const bool sized = type == ValueType::kText || type == ValueType::kNumeric;
+    std::vector<uint64_t> kept((sized ? 1 : 0) + (bytes.size() + 7) / 8 + 1);
+    if (sized) kept[0] = bytes.size();
+    std::memcpy(kept.data() + (sized ? 1 : 0), bytes.data(), bytes.size());
+    kept_.push_back(std::move(kept));
+    return reinterpret_cast<int64_t>(kept_.back().data());
+  }
+  void Forget() { kept_.clear(); }
+
+ private:
+  std::deque<std::vector<uint64_t>> kept_;
+};
+
+inline std::vector<uint8_t> BytesOf(ValueType type, int64_t word) {
+  const auto *at = reinterpret_cast<const uint8_t *>(word);
+  uint64_t size = 16;
+  if (type == ValueType::kText || type == ValueType::kNumeric) {
+    std::memcpy(&size, at, sizeof(size));
+    at += sizeof(size);
+  }
+  return {at, at + size};
+}
+
+// What is not answered of numerics here, the server would answer: all that counts is that it is asked.
+inline int NumericOrder(int64_t a, int64_t b) {
+  const std::vector<uint8_t> x = BytesOf(ValueType::kNumeric, a), y = BytesOf(ValueType::kNumeric, b);
+  int order;
+  return CompareStored({x.data(), static_cast<uint32_t>(x.size())}, {y.data(), static_cast<uint32_t>(y.size())}, &order) ? order : 77;
+}
+inline std::vector<uint8_t> NumericResult(Operation operation, int64_t a, int64_t b) {
+  const std::vector<uint8_t> x = BytesOf(ValueType::kNumeric, a), y = BytesOf(ValueType::kNumeric, b);
+  std::vector<uint8_t> result(kMostStoredResult);
+  const uint32_t size =
+      ComputeStored(operation, {x.data(), static_cast<uint32_t>(x.size())}, {y.data(), static_cast<uint32_t>(y.size())}, result.data());
+  result.resize(size);
+  return size > 0 ? result : std::vector<uint8_t>{0, 0xC0};
+}
+inline std::vector<uint8_t> NumericOf(int64_t value) {
+  std::vector<uint8_t> result(kMostStoredResult);
+  result.resize(StoreInteger(value, result.data()));
+  return result;
+}
 
 struct OwnedProgram {
   std::vector<InputColumn> columns;
@@ -64,8 +113,8 @@ inline Word TestFunction(const std::vector<Word> &arguments) {
 
 class Reference {
  public:
-  Reference(const Program &program, const std::vector<Word> &columns, const std::vector<int64_t> &constants)
-      : program_(program), columns_(columns), constants_(constants), registers_(program.nregisters) {}
+  Reference(const Program &program, const std::vector<Word> &columns, const std::vector<int64_t> &constants, Values *values = nullptr)
+      : program_(program), columns_(columns), constants_(constants), values_(values), registers_(program.nregisters) {}
 
   Outcome Run() {
     outcome_.outputs.resize(program_.noutputs);
@@ -161,6 +210,12 @@ class Reference {
     return {Bits(result), false};
   }
 
+  static int64_t Midnight(int64_t day) {
+    if (day == INT32_MIN) return INT64_MIN;
+    const __int128 midnight = static_cast<__int128>(day) * kDayMicroseconds;
+    if (midnight >= static_cast<__int128>(kEndOfTimestamps) * kDayMicroseconds) return day == INT32_MAX ? INT64_MAX : INT64_MAX - 1;
+    return static_cast<int64_t>(static_cast<uint64_t>(midnight));
+  }
   static bool InfiniteDate(int64_t day) { return day == INT32_MIN || day == INT32_MAX; }
   Word Dates(Operation operation, int64_t a, int64_t b) {
     if (operation == Operation::kDateDifference) {
@@ -173,7 +228,22 @@ class Reference {
     return {day, false};
   }
 
+  static __int128 Length(const std::vector<uint8_t> &interval) {
+    int64_t time;
+    int32_t day, month;
+    std::memcpy(&time, interval.data(), 8);
+    std::memcpy(&day, interval.data() + 8, 4);
+    std::memcpy(&month, interval.data() + 12, 4);
+    return time + (static_cast<__int128>(month) * 30 + day) * kDayMicroseconds;
+  }
+
   static int Order(ValueType type, int64_t a, int64_t b) {
+    if (type == ValueType::kNumeric) return NumericOrder(a, b);
+    if (IsReference(type)) {
+      const std::vector<uint8_t> x = BytesOf(type, a), y = BytesOf(type, b);
+      if (type == ValueType::kInterval) return Length(x) < Length(y) ? -1 : Length(x) > Length(y);
+      return x < y ? -1 : x > y;
+    }
     if (IsFloat(type)) {
       const double x = type == ValueType::kFloat32 ? AsFloat(a) : AsDouble(a), y = type == ValueType::kFloat32 ? AsFloat(b) : AsDouble(b);
       if (std::isnan(x) || std::isnan(y)) return static_cast<int>(std::isnan(x)) - static_cast<int>(std::isnan(y));
@@ -184,6 +254,7 @@ class Reference {
   }
 
   Word Conversion(ValueType from, ValueType to, int64_t a) {
+    if (to == ValueType::kNumeric) return {values_->Keep(to, NumericOf(a)), false};
     if (to == ValueType::kBool) return {a != 0, false};
     if (from == ValueType::kBool) return {a, false};
     if (from == ValueType::kUInt32) return {static_cast<uint32_t>(a), false};
@@ -239,6 +310,7 @@ class Reference {
       default:
         break;
     }
+    if (type == ValueType::kNumeric) return {values_->Keep(type, NumericResult(i.operation, a.value, b.value)), false};
     if (type == ValueType::kFloat32) return Floats(i.operation, AsFloat(a.value), AsFloat(b.value));
     if (type == ValueType::kFloat64) return Floats(i.operation, AsDouble(a.value), AsDouble(b.value));
     return Integers(i.operation, type, a.value, b.value);
@@ -305,6 +377,9 @@ class Reference {
       case Operation::kConvert:
         if (!a.null) result = Conversion(program_.registers[i.a], program_.registers[i.result], a.value);
         break;
+      case Operation::kDateTimestamp:
+        if (!a.null) result = {Midnight(a.value), false};
+        break;
       case Operation::kNegate:
       case Operation::kAbsolute:
       case Operation::kBitNot:
@@ -328,6 +403,7 @@ class Reference {
   const Program &program_;
   const std::vector<Word> &columns_;
   const std::vector<int64_t> &constants_;
+  Values *values_;
   std::vector<Word> registers_;
   Outcome outcome_;
   bool done_ = false;
