@@ -20,7 +20,7 @@ class Values {
     const bool sized = type == ValueType::kText || type == ValueType::kNumeric;
     std::vector<uint64_t> kept((sized ? 1 : 0) + (bytes.size() + 7) / 8 + 1);
     if (sized) kept[0] = bytes.size();
-    std::memcpy(kept.data() + (sized ? 1 : 0), bytes.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(kept.data() + (sized ? 1 : 0), bytes.data(), bytes.size());
     kept_.push_back(std::move(kept));
     return reinterpret_cast<int64_t>(kept_.back().data());
   }
