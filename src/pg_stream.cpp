@@ -8,6 +8,7 @@
 #include "delta/overlay.hpp"
 #include "delta/shared_read.hpp"
 #include "pg/boundary.hpp"
+#include "pg/compile_request.hpp"
 #include "pg/progress.hpp"
 #include "pg/settings.hpp"
 #include "pg/source_privilege.hpp"
@@ -25,6 +26,7 @@ void _PG_init(void) {
   const bool preloaded = process_shared_preload_libraries_in_progress;
   InitSettings(preloaded);
   InitSourcePrivilege();
+  InitCompileRequests();
   InitStreamCache();
   InitOverlayCache();
   InitSharedReads();

@@ -7,6 +7,10 @@
 #include "pg/constant_calls.hpp"
 #include "pg/tree.hpp"
 
+extern "C" {
+#include "utils/timestamp.h"
+}
+
 namespace pgstream {
 
 TupleDesc DescriptorOf(const List *expressions) {
@@ -110,14 +114,23 @@ void FillSlot(RowEvaluator *evaluator, const char *image) {
   MemoryContextSwitchTo(saved);
 }
 
+// Between looks for code that was asked for.
+constexpr int64 kFirstPauseUs = 500000, kLongestPauseUs = 60000000;
+
 void Choose(RowEvaluator *evaluator) {
   evaluator->compiled = nullptr;
   MemoryContextReset(evaluator->code_context);
   const MemoryContext saved = MemoryContextSwitchTo(evaluator->code_context);
   evaluator->setting = JitSetting();
   evaluator->optimization = JitOptimization();
-  evaluator->compiled =
-      NewCompiledRow(evaluator->relid, &evaluator->expressions, evaluator->may_compile, &evaluator->why_interpreted);
+  NoCode no_code;
+  evaluator->compiled = NewCompiledRow(evaluator->relid, &evaluator->expressions, evaluator->on_miss, &no_code);
+  evaluator->why_interpreted = no_code.why;
+  evaluator->look_again = 0;
+  if (evaluator->compiled == nullptr && no_code.awaited) {
+    evaluator->look_again = GetCurrentTimestamp() + evaluator->pause_us;
+    evaluator->pause_us = Min(2 * evaluator->pause_us, kLongestPauseUs);
+  }
   MemoryContextSwitchTo(saved);
 }
 
@@ -137,13 +150,16 @@ RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile) {
       ExecBuildProjectionInfo(const_cast<List *>(row->targets), evaluator->econtext, evaluator->outputs, nullptr, nullptr);
   evaluator->code_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream native code", ALLOCSET_SMALL_SIZES);
   evaluator->relid = stream->relid;
-  evaluator->may_compile = may_compile;
+  evaluator->on_miss = may_compile ? OnMiss::Compile : OnMiss::Ask;
+  evaluator->pause_us = kFirstPauseUs;
   Choose(evaluator);
   return evaluator;
 }
 
 void FollowJitSettings(RowEvaluator *evaluator) {
-  if (evaluator->setting != JitSetting() || evaluator->optimization != JitOptimization()) Choose(evaluator);
+  if (evaluator->setting != JitSetting() || evaluator->optimization != JitOptimization() ||
+      (evaluator->look_again != 0 && GetCurrentTimestamp() >= evaluator->look_again))
+    Choose(evaluator);
 }
 
 bool EvaluateRow(RowEvaluator *evaluator, const char *image) {
@@ -168,8 +184,8 @@ void CompileStream(const Stream *stream) {
   EnterOwnerScope(stream, &scope);
   RowExpressions expressions = {};
   TakeExpressions(stream->plan, &expressions);
-  const char *why;
-  (void)NewCompiledRow(stream->relid, &expressions, true, &why);
+  NoCode no_code;
+  (void)NewCompiledRow(stream->relid, &expressions, OnMiss::Compile, &no_code);
   LeaveOwnerScope(&scope);
   MemoryContextSwitchTo(saved);
   MemoryContextDelete(work);
@@ -192,14 +208,14 @@ const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code) {
   if (SimplifyingEvaluates(AsNode(stream->plan->quals)) || SimplifyingEvaluates(AsNode(RowTargets(stream->plan))))
     return "compiled or interpreted: known when reading it has evaluated its calls of constants";
   if (!SettingsCanBeHad(stream)) return "interpreted: its settings are not to be had here";
-  const char *why;
+  NoCode no_code;
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   RowExpressions expressions = {};
   TakeExpressions(stream->plan, &expressions);
-  const CompiledRow *const compiled = NewCompiledRow(stream->relid, &expressions, false, &why);
+  const CompiledRow *const compiled = NewCompiledRow(stream->relid, &expressions, OnMiss::Interpret, &no_code);
   LeaveOwnerScope(&scope);
-  if (compiled == nullptr) return psprintf("interpreted: %s", why);
+  if (compiled == nullptr) return psprintf("interpreted: %s", no_code.why);
   *code = compiled->code;
   return "compiled";
 }

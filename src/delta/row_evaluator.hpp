@@ -26,17 +26,19 @@ struct RowEvaluator {
   // Of the choice between them.
   MemoryContext code_context;
   Oid relid;
-  bool may_compile;
+  OnMiss on_miss;
   Jit setting;
   int optimization;
+  TimestampTz look_again;  // for code that was asked for; 0: there is none to wait for
+  int64 pause_us;
 };
 
-// An evaluator of the plan's source rows, in the current context. may_compile as in NewCompiledRow. In the owner's scope:
-// constant calls are evaluated.
+// An evaluator of the plan's source rows, in the current context. may_compile: where there is no code it is made, not asked for. In
+// the owner's scope: constant calls are evaluated.
 RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile);
 
-// Chooses again where the settings of native code are other ones than at the last choice: an evaluator lives as long as the
-// overlay it works for.
+// Chooses again where the settings of native code are other ones than at the last choice, or code that was asked for may have
+// come: an evaluator lives as long as the overlay it works for.
 void FollowJitSettings(RowEvaluator *evaluator);
 
 // Evaluates a row image (core/native_code.hpp). True when it passes the filter: evaluator->outputs' values are set then,

@@ -72,7 +72,7 @@ int64_t MakeReference(NativeFrame *frame, int32_t column, const uint8_t *data, i
 // --- Texts and numerics ----------------------------------------------------------------------------------------------
 
 // The bytes of a varlena that lies there as it is, with either header.
-bool IsPlain(int64_t word, StoredNumeric *bytes) {
+[[gnu::always_inline]] inline bool IsPlain(int64_t word, StoredNumeric *bytes) {
   const auto *const value = reinterpret_cast<const char *>(static_cast<Datum>(word));
   if (!VARATT_IS_4B_U(value) && (!VARATT_IS_SHORT(value) || VARATT_IS_EXTERNAL(value))) return false;
   *bytes = {reinterpret_cast<const uint8 *>(VARDATA_ANY(value)), static_cast<uint32>(VARSIZE_ANY_EXHDR(value))};

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include "pg/compile_request.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
@@ -51,11 +52,9 @@ const JitInterface *OpenJit(const char **why) {
   if (interface == nullptr && reason == nullptr) {
     char path[MAXPGPATH];
     snprintf(path, sizeof(path), "%s/pg_stream_jit%s", pkglib_path, DLSUFFIX);
-    void *const library = PGSTREAM_LLVM_VERSION[0] != '\0' ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
+    void *const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const auto function = library != nullptr ? reinterpret_cast<JitInterfaceFunction>(dlsym(library, kJitInterfaceSymbol)) : nullptr;
-    if (PGSTREAM_LLVM_VERSION[0] == '\0') {
-      reason = "the library was built without LLVM";
-    } else if (function == nullptr) {
+    if (function == nullptr) {
       // Not installed is a choice; not to be opened, as when LLVM's library is missing, is told once.
       const char *const message = dlerror();
       reason = access(path, F_OK) != 0 ? "the library pg_stream_jit is not installed" : "the library pg_stream_jit cannot be loaded";
@@ -78,12 +77,19 @@ double MillisecondsSince(instr_time start) {
   return INSTR_TIME_GET_MILLISEC(now);
 }
 
-// Compiles a program and stores its code. nullptr, or why not (static).
-const char *CompileAndStore(Oid relid, const uint8 *program, Size size, const CodeKey *key) {
+// Why this library makes none at all; nullptr where it does.
+const char *WhyNotMade() {
 #if !defined(__x86_64__)
   return "native code is made for x86-64 only";
+#else
+  return PGSTREAM_LLVM_VERSION[0] == '\0' ? "the library was built without LLVM" : nullptr;
 #endif
-  const char *why = EarlierFailure(key);
+}
+
+// Compiles a program and stores its code. nullptr, or why not (static).
+const char *CompileAndStore(Oid relid, const uint8 *program, Size size, const CodeKey *key) {
+  const char *why = WhyNotMade();
+  if (why == nullptr) why = EarlierFailure(key);
   if (why == nullptr) why = WhyNotStorable();
   if (why != nullptr) return why;
   instr_time start;
@@ -144,12 +150,11 @@ CompiledRow *Bind(const RowExpressions *row, const RowProgram *program, LoadedCo
 
 }  // namespace
 
-CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compile, const char **why) {
+CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, OnMiss on_miss, NoCode *no_code) {
   const Jit setting = JitSetting();
-  if (setting == Jit::Off) {
-    *why = "pgstream.jit is off";
-    return nullptr;
-  }
+  *no_code = {"pgstream.jit is off", false};
+  if (setting == Jit::Off) return nullptr;
+  const char **const why = &no_code->why;
   const RowProgram *const program = TranslateRow(row, why);
   if (program == nullptr) return nullptr;
   const Size size = ProgramSize(program->program);
@@ -159,10 +164,13 @@ CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compi
   *why = "its digest cannot be computed";
   if (!MakeCodeKey(bytes, size, JitOptimization(), &key)) return nullptr;
   LoadedCode *code = HoldCode(relid, &key, why);
-  if (code == nullptr && (may_compile || setting == Jit::Force)) {
+  if (code == nullptr && (on_miss == OnMiss::Compile || setting == Jit::Force)) {
     const char *const failure = CompileAndStore(relid, bytes, size, &key);
     code = HoldCode(relid, &key, why);  // also what another backend stored meanwhile
     if (code == nullptr && failure != nullptr) *why = failure;
+  } else if (code == nullptr && on_miss == OnMiss::Ask && WhyNotMade() == nullptr) {
+    AskToCompile(relid, &key);
+    no_code->awaited = true;
   }
   pfree(bytes);
   return code == nullptr ? nullptr : Bind(row, program, code);

@@ -1,7 +1,7 @@
 // Rows evaluated by native code: the code of a row program with what it calls, and how it comes to be.
 //
 // Promises: NewNativeRow never fails for want of code: it says why, and who asked interprets. A reader only ever loads code that is
-// stored; compiling is for who defines or refreshes (and for everybody under pgstream.jit = force). Refuses: to evaluate
+// stored, and may ask for more; compiling is for who defines or refreshes (and for everybody under pgstream.jit = force). Refuses: to evaluate
 // where the expressions were not prepared for the server's own evaluation too, which checks permissions.
 #pragma once
 
@@ -19,9 +19,17 @@ struct CompiledRow {
   const LoadedCode *code;
 };
 
-// The code for rows of a stream table, in the current context; nullptr and *why (static) when there is none.
-// may_compile: this is the time to make it.
-CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, bool may_compile, const char **why);
+// What to do where there is no code: nothing, ask a worker for it, or make it.
+enum class OnMiss { Interpret, Ask, Compile };
+
+// Why there is none.
+struct NoCode {
+  const char *why;  // static
+  bool awaited;     // there may be some soon
+};
+
+// The code for rows of a stream table, in the current context; nullptr, and *no_code, when there is none.
+CompiledRow *NewCompiledRow(Oid relid, const RowExpressions *row, OnMiss on_miss, NoCode *no_code);
 
 // Evaluates the row of an image (core/native_code.hpp); false when it was rejected. What is allocated is in the current context.
 inline bool EvaluateImage(CompiledRow *compiled, const char *image, Datum *values, bool *nulls) {

@@ -105,14 +105,23 @@ SET pgstream.jit = on;
 CREATE TABLE other (id int, a int[], b int4range, x text);
 CREATE TABLE subscript USING pgstream AS SELECT id, a[1] FROM other;
 SELECT name, evaluation(name) FROM unnest(ARRAY['subscript']) name;
--- A reader does not compile.
+-- A reader does not compile, but asks for it.
+CREATE FUNCTION evaluation_soon(name text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  FOR i IN 1 .. 600 LOOP
+    EXIT WHEN evaluation(name) = 'compiled';
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+  RETURN evaluation(name);
+END $$;
 CREATE TABLE late (i int);
 SET pgstream.jit = off;
 CREATE TABLE uncompiled USING pgstream AS SELECT i + 4711 AS x FROM late;
 SET pgstream.jit = on;
 INSERT INTO late VALUES (1);
-SELECT * FROM uncompiled;
 SELECT evaluation('uncompiled');
+SELECT * FROM uncompiled;
+SELECT evaluation_soon('uncompiled');
 SELECT FROM pgstream.refresh_stream_table('uncompiled');
 SELECT evaluation('uncompiled');
 -- So does a new definition, and the first refresh of a table created without data.

@@ -1,5 +1,5 @@
 # Stored native code: who may read it, what becomes of it when it is damaged, missing, of another key, not storable or without its
-# stream table, that readers never need it, and that the server's own JIT and ours live in one session.
+# stream table, that readers never need it, who makes what a reader misses, and that the server's own JIT and ours live in one session.
 
 use strict;
 use warnings;
@@ -9,8 +9,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StreamOracle;
 use Test::More;
+use Time::HiRes qw(usleep);
 
-my $node = stream_cluster('native', 'pgstream.jit = on', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on');
+# Without workers nobody makes what a reader misses: what is damaged stays so until a refresh.
+my $node = stream_cluster('native', 'pgstream.jit = on', 'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on', 'max_worker_processes = 0');
 if (!compiles($node)) { $node->stop; plan skip_all => 'no LLVM' }
 my %query = (
 	lines => 'SELECT id, a + b AS sum, t || t AS tt FROM src WHERE a % 2 = 1',
@@ -103,6 +105,91 @@ is_exact($node, 'races', 'SELECT id + 7 AS x, a - 1 AS y FROM src WHERE b > 1', 
 my $racers = $node->safe_psql('postgres', "SELECT 'races'::regclass::oid");
 is(scalar(grep { /\.\d+\z/ } glob("$directory/*/$racers.*.*")), 0, 'and left no drafts');
 
+# --- Made elsewhere -----------------------------------------------------------------------------------------------------
+sub files_but_drafts { return grep { !/\.\d+\z/ } files(@_) }
+sub made_soon
+{
+	my ($name, $what) = @_;
+	my $until = time + 60;
+	usleep(100_000) while (evaluation($node, $name) ne 'compiled' && time < $until);
+	is(evaluation($node, $name), 'compiled', $what);
+	return;
+}
+sub worker_gone { return $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_stream compile worker'") }
+
+unlink files('lines');
+change();
+is_exact($node, 'lines', $query{lines}, 'no worker can be had');
+is(scalar(my @none = files('lines')), 0, 'so the reader interprets, and nothing is made');
+$node->append_conf('postgresql.conf', "max_worker_processes = 8\nlog_min_messages = debug1");
+$node->restart;
+my $log_before = -s $node->logfile;
+change();
+is(evaluation($node, 'lines'), 'interpreted: no native code is stored', 'describing asks for nothing');
+is_exact($node, 'lines', $query{lines}, 'a read of which the code is missing');
+made_soon('lines', 'is followed by a worker, which makes it');
+is_exact($node, 'lines', $query{lines}, 'and the next one uses it');
+ok(worker_gone(), 'the worker has ended');
+my $started_workers = () = slurp_file($node->logfile, $log_before) =~ /starting background worker process "pg_stream compile worker"/g;
+is($started_workers, 1, 'and was one');
+# Many readers, one worker in ten seconds.
+unlink files('lines');
+$log_before = -s $node->logfile;
+change();
+$node->safe_psql('postgres', 'SELECT count(*) FROM lines') foreach 1 .. 5;
+$started_workers = () = slurp_file($node->logfile, $log_before) =~ /starting background worker process "pg_stream compile worker"/g;
+cmp_ok($started_workers, '<=', 1, 'many readers do not start many workers');
+
+# A reader that goes on looks again.
+$node->safe_psql('postgres', 'CREATE TABLE later USING pgstream AS SELECT id, a * 11 AS x FROM src WHERE b > 2');
+unlink files('later');
+my $reader = $node->background_psql('postgres', on_error_stop => 1);
+change();
+like($reader->query_safe('EXPLAIN (ANALYZE, VERBOSE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM later'), qr/no native code is stored/, 'a session reads interpreted');
+made_soon('later', 'its worker makes the code');
+my $found = '';
+for (1 .. 60)
+{
+	change();
+	$found = $reader->query_safe('EXPLAIN (ANALYZE, VERBOSE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM later');
+	last if $found !~ /Interpreted/;
+	usleep(500_000);
+}
+unlike($found, qr/Interpreted/, 'and the session that read interpreted uses it');
+$reader->quit;
+
+# A function whose strictness changes makes another program: after the rebuild it is compiled, and made elsewhere when that is lost.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION twice(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT AS 'BEGIN RETURN i * 2; END';
+CREATE ROLE modest;
+GRANT SELECT ON src TO modest;
+GRANT CREATE ON SCHEMA public TO modest;
+SET ROLE modest;
+-- Constant calls are evaluated when its code is made: as the owner, by whomever.
+CREATE FUNCTION who(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+  $$ BEGIN IF current_user <> 'modest' THEN RAISE 'evaluated as %', current_user; END IF; RETURN t || current_user; END $$;
+CREATE TABLE called USING pgstream AS SELECT id, twice(a) AS d, who('x') AS w FROM src WHERE b > 0;
+SQL
+my $called = q{SELECT id, twice(a) AS d, 'xmodest' AS w FROM src WHERE b > 0};
+sub code_file { my ($name) = @_; my @files = files_but_drafts($name); return "@files" }
+my $file_before = code_file('called');
+isnt($file_before, '', 'a query with functions is compiled');
+$node->safe_psql('postgres', q{CREATE OR REPLACE FUNCTION twice(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN coalesce(i, 7) * 3; END'});
+change();
+is_exact($node, 'called', $called, 'a function is replaced');
+$node->safe_psql('postgres', "SELECT pgstream.refresh_stream_table('called')");
+isnt(code_file('called'), $file_before, 'other code is made for it');
+unlink files('called');
+change();
+is_exact($node, 'called', $called, 'and lost');
+my $made = time + 60;
+usleep(100_000) while (code_file('called') eq '' && time < $made);
+isnt(code_file('called'), '', 'and made by a worker, which is nobody but the owner to its functions');
+is_exact($node, 'called', $called, 'with the same result');
+ok(worker_gone(), 'no worker is left');
+unlike(slurp_file($node->logfile), qr/evaluated as \w|could not make native code/, 'as none but the owner was met');
+$node->safe_psql('postgres', 'DROP TABLE called, later');
+
 # --- The server's JIT and ours ----------------------------------------------------------------------------------------------
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 my $servers = 'SET jit = on; SET jit_above_cost = 0; SET jit_inline_above_cost = 0; SET jit_optimize_above_cost = 0; '
@@ -134,6 +221,7 @@ is_exact($standby, $_, $query{$_}, 'standby, compiled') foreach sort keys %query
 unlink glob($standby->data_dir . '/pg_stream_jit/*/*');
 is(evaluation($standby, 'sums'), 'interpreted: no native code is stored', 'and interprets without it');
 is_exact($standby, $_, $query{$_}, 'standby, interpreted') foreach sort keys %query;
+unlike(slurp_file($standby->logfile), qr/pg_stream compile worker/, 'where nobody is asked for it');
 is($standby->safe_psql('postgres', "SET pgstream.jit = force; SELECT count(*) FROM sums; SELECT value FROM pgstream.explain_st('sums') WHERE property = 'expressions'") =~ /compiled$/, 1,
 	'or compiles for itself when forced');
 $standby->stop;

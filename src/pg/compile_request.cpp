@@ -1,0 +1,99 @@
+// Who asks for a worker, and how often; see compile_request.hpp. Shared memory holds the times before which nobody asks again.
+#include "pg/compile_request.hpp"
+
+#include "pg/settings.hpp"
+
+extern "C" {
+#include "access/parallel.h"
+#include "access/xlog.h"
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+}
+
+namespace pgstream {
+namespace {
+
+// Two keys may share a slot: one of them then waits.
+constexpr uint32 kSlots = 256;
+constexpr int64 kAgainMs = 10000, kNextMs = 200;
+
+struct Requests {
+  pg_atomic_uint64 next;          // a time (TimestampTz)
+  pg_atomic_uint64 next_of[kSlots];  // of the keys of a slot
+};
+Requests *requests = nullptr;  // nullptr: the library was not preloaded
+shmem_request_hook_type next_shmem_request = nullptr;
+shmem_startup_hook_type next_shmem_startup = nullptr;
+
+// The latest keys this backend has asked for.
+constexpr unsigned kRemembered = 64;
+CodeKey asked[kRemembered];
+unsigned nasked = 0;  // ever
+
+bool HasAsked(const CodeKey *key) {
+  for (unsigned i = 0; i < Min(nasked, kRemembered); i++)
+    if (memcmp(&asked[i], key, sizeof(CodeKey)) == 0) return true;
+  return false;
+}
+
+// True for one of all backends, once in so many milliseconds.
+bool TakeTurn(pg_atomic_uint64 *next, uint64 now, int64 every_ms) {
+  uint64 known = pg_atomic_read_u64(next);
+  return now >= known && pg_atomic_compare_exchange_u64(next, &known, now + static_cast<uint64>(every_ms) * 1000);
+}
+
+void RequestMemory() {
+  if (next_shmem_request != nullptr) next_shmem_request();
+  RequestAddinShmemSpace(sizeof(Requests));
+}
+
+void StartMemory() {
+  if (next_shmem_startup != nullptr) next_shmem_startup();
+  bool found;
+  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+  requests = static_cast<Requests *>(ShmemInitStruct("pg_stream compile requests", sizeof(Requests), &found));
+  if (!found) {
+    pg_atomic_init_u64(&requests->next, 0);
+    for (pg_atomic_uint64 &next : requests->next_of) pg_atomic_init_u64(&next, 0);
+  }
+  LWLockRelease(AddinShmemInitLock);
+}
+
+}  // namespace
+
+void AskToCompile(Oid relid, const CodeKey *key) {
+  if (requests == nullptr || IsParallelWorker() || RecoveryInProgress() || HasAsked(key)) return;
+  const auto now = static_cast<uint64>(GetCurrentTimestamp());
+  uint32 slot;
+  memcpy(&slot, key->bytes, sizeof(slot));
+  pg_atomic_uint64 *const next_of = &requests->next_of[slot % kSlots];
+  if (now < pg_atomic_read_u64(next_of) || !TakeTurn(&requests->next, now, kNextMs) || !TakeTurn(next_of, now, kAgainMs)) return;
+  asked[nasked++ % kRemembered] = *key;
+
+  const CompileErrand errand = {MyDatabaseId, relid, JitOptimization()};
+  static_assert(sizeof(errand) <= BGW_EXTRALEN, "a worker's registration holds the errand");
+  BackgroundWorker worker = {};
+  strlcpy(worker.bgw_name, "pg_stream compile worker", sizeof(worker.bgw_name));
+  strlcpy(worker.bgw_type, "pg_stream compile worker", sizeof(worker.bgw_type));
+  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  worker.bgw_restart_time = BGW_NEVER_RESTART;
+  strlcpy(worker.bgw_library_name, "pg_stream", sizeof(worker.bgw_library_name));
+  strlcpy(worker.bgw_function_name, "pgstream_compile_worker", sizeof(worker.bgw_function_name));
+  memcpy(worker.bgw_extra, &errand, sizeof(errand));
+  (void)RegisterDynamicBackgroundWorker(&worker, nullptr);
+}
+
+void InitCompileRequests() {
+  if (!process_shared_preload_libraries_in_progress) return;
+  next_shmem_request = shmem_request_hook;
+  shmem_request_hook = RequestMemory;
+  next_shmem_startup = shmem_startup_hook;
+  shmem_startup_hook = StartMemory;
+}
+
+}  // namespace pgstream
