@@ -1,7 +1,7 @@
 // The columns of some rows; see direct_rows.hpp.
 #include "delta/direct_rows.hpp"
 
-#include "delta/stored_numeric.hpp"
+#include "core/stored_numeric.hpp"
 
 namespace pgstream {
 namespace {

@@ -36,7 +36,7 @@ import reads
 import values
 import writes
 from scenario import SETTINGS, StreamTable
-from session import Connections, Failure, History, Session
+from session import Connections, Failure, History, Session, jit_settings
 from sources import Source
 
 WRITERS, FOLDERS, READERS = 4, 2, 3
@@ -98,6 +98,9 @@ class Worker:
         self.first = Client(self)
         self.shared.pids[self.number_of_all] = self.first.connection.info.backend_pid
         self.first.run(SETTINGS)
+        # Sessions of several levels replace each other's code; with on, workers make it beside all this.
+        self.first.run(jit_settings('%d %d' % (self.shared.seed, self.number_of_all), self.shared.options.jit,
+                                    ('off', 'on', 'force 0', 'force 2')))
         if self.kind in ('ddl', 'creator'):
             self.first.run("SET lock_timeout = '2s'")
         else:

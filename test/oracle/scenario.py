@@ -14,7 +14,7 @@ import queries
 import reads
 import steps
 import values
-from session import Failure, History, Session
+from session import Failure, History, Session, jit_settings
 from sources import Source
 from standby import Standby
 
@@ -97,7 +97,7 @@ class Scenario:
                 if attempt == 59:
                     raise
                 time.sleep(0.5)
-        s.run(SETTINGS)
+        s.run('%s; %s' % (SETTINGS, jit_settings(self.seed, self.options.jit)))
         return s
 
     def run(self):

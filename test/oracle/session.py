@@ -5,6 +5,7 @@ has one). Refuses: to retry anything.
 """
 
 import io
+import random
 
 import psycopg2
 
@@ -25,6 +26,13 @@ OF_SOURCES = ('23503', '23514', '23505', '42P17', '25000', '54000')
 
 class Serialization(Failure):
     """A serialization failure: under SERIALIZABLE the server may always ask for another attempt."""
+
+
+def jit_settings(seed, choice, drawn=('off', 'off', 'force 0', 'force 2')):
+    """How expressions are evaluated; drawn apart from what else is, so that a seed's statements stay the same."""
+    modes = {'off': ('off',), 'force': ('force 0', 'force 2'), 'draw': drawn}[choice]
+    mode, _, level = random.Random('jit %s' % seed).choice(modes).partition(' ')
+    return 'SET pgstream.jit = %s' % mode + ('; SET pgstream.jit_optimization = ' + level if level else '')
 
 
 class History:

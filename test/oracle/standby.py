@@ -10,7 +10,7 @@ import time
 import psycopg2
 
 import checks
-from session import Failure, Session
+from session import Failure, Session, jit_settings
 
 
 class Standby:
@@ -24,7 +24,7 @@ class Standby:
                 if attempt == 99:
                     raise
                 time.sleep(0.1)
-        self.session.run("SET statement_timeout = '60s'")
+        self.session.run("SET statement_timeout = '60s'; " + jit_settings(sc.seed, sc.options.jit))
         self.kept = None  # the stream tables that a REPEATABLE READ transaction, open there, has read
 
     def readable(self):
