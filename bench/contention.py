@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from harness import figure, require_incremental, times
+from harness import figure, percentile, require_incremental, times
 
 WRITERS, READERS, FOLDERS = 16, 4, 2
 ROWS = 200_000
@@ -133,11 +133,6 @@ def fill(session):
         require_incremental(session, name)
     session.run("CREATE INDEX ON totals (g)", "CREATE INDEX ON bare_totals (g)", "VACUUM ANALYZE")
     return session.value("SELECT sum(amount) FROM watched")
-
-
-def percentile(values, share):
-    values = sorted(values)
-    return values[min(len(values) - 1, int(len(values) * share))] if values else float("nan")
 
 
 def third(values, number):

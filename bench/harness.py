@@ -29,13 +29,13 @@ class Server:
             session.run("SET max_parallel_workers_per_gather = 0")
         return session
 
-    def pgbench(self, script, clients, seconds, database="bench"):
-        """Transactions per second of a script run by prepared statements."""
+    def pgbench(self, script, clients, seconds, database="bench", log=None):
+        """Transactions per second of a script run by prepared statements. log: prefix of files that tell each one's latency."""
         path = os.path.join(self.scratch, "script.sql")
         with open(path, "w") as file:
             file.write(script)
         command = [os.path.join(self.bindir, "pgbench"), "-n", "-M", "prepared", "-f", path, "-c", str(clients),
-                   "-j", str(min(clients, os.cpu_count() or 1)), "-T", str(seconds), database]
+                   "-j", str(min(clients, os.cpu_count() or 1)), "-T", str(seconds)] + (["-l", "--log-prefix", log] if log else []) + [database]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return float(re.search(r"^tps = ([0-9.]+)", output, re.MULTILINE).group(1))
 
@@ -99,6 +99,11 @@ def milliseconds(samples):
     return min(samples) * 1e3
 
 
+def percentile(values, share):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * share))] if values else float("nan")
+
+
 def figure(number):
     """Three digits are all that such measurements carry."""
     if number >= 100:
@@ -132,11 +137,11 @@ class Report:
         for row in rows:
             self.say("| " + " | ".join(str(cell) for cell in row) + " |")
 
-    def at_most(self, what, measured, limit):
-        self.bars.append((what, f"{figure(measured)}x", f"<= {limit}x", measured <= limit))
+    def at_most(self, what, measured, limit, unit="x"):
+        self.bars.append((what, figure(measured) + unit, f"<= {limit}{unit}", measured <= limit))
 
-    def at_least(self, what, measured, limit):
-        self.bars.append((what, f"{figure(measured)}x", f">= {limit}x", measured >= limit))
+    def at_least(self, what, measured, limit, unit="x"):
+        self.bars.append((what, figure(measured) + unit, f">= {limit}{unit}", measured >= limit))
 
     def print_bars(self):
         if self.bars:

@@ -6,13 +6,15 @@ import platform
 import sys
 
 from harness import Report, Server
+import access
 import contention
+import deltas
 import reads
 import refresh
 import writes
 
 PARTS = {"writes": writes.bulk, "partitioned": writes.partitioned, "writers": writes.writers, "reads": reads.reads,
-         "refresh": refresh.refresh}
+         "access": access.access, "deltas": deltas.deltas, "refresh": refresh.refresh}
 ON_DEMAND = {"contention": contention.contention}  # takes its own time
 
 
