@@ -6,6 +6,7 @@
 #include "am/callbacks.hpp"
 #include "delta/shared_read.hpp"
 #include "pg/boundary.hpp"
+#include "pg/raw_scan.hpp"
 #include "pg/settings.hpp"
 
 namespace pgstream {
@@ -17,7 +18,7 @@ Oid RelationToastAm(Relation) {
   return HEAP_TABLE_AM_OID;
 }
 
-// The one callback that runs per row takes no detour through the boundary, once the overlay, which engine frames had a
+// The two callbacks that run per row take no detour through the boundary, once the overlay, which engine frames had a
 // part in, is there: what is left are server frames.
 bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot) {
   if (likely(!IsMergeScan(scan))) return heap_getnextslot(scan, direction, slot);
@@ -25,6 +26,16 @@ bool GetNextSlot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *sl
   if (likely(TakeUnmasked(merge, direction))) return heap_getnextslot(merge->heap, direction, slot);
   if (likely(merge->resolved)) return ScanGetNextSlot(scan, direction, slot);
   return Callback<ScanGetNextSlot>::Call(scan, direction, slot);
+}
+
+bool FetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot, bool *call_again,
+                bool *all_dead) {
+  const auto *const stream_fetch = reinterpret_cast<StreamIndexFetch *>(fetch);
+  if (unlikely(snapshot != stream_fetch->snapshot && !stream_fetch->raw))
+    return Callback<IndexFetchTuple>::Call(fetch, tid, snapshot, slot, call_again, all_dead);
+  if (likely(stream_fetch->overlay == nullptr))
+    return Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead);
+  return IndexFetchTuple(fetch, tid, snapshot, slot, call_again, all_dead);
 }
 
 }  // namespace
@@ -70,7 +81,7 @@ void InitAccessMethod() {
   // index_fetch_reset stays heap's: a StreamIndexFetch begins with heap's descriptor, and its overlay outlives rescans.
   routine.index_fetch_begin = Callback<IndexFetchBegin>::Call;
   routine.index_fetch_end = Callback<IndexFetchEnd>::Call;
-  routine.index_fetch_tuple = Callback<IndexFetchTuple>::Call;
+  routine.index_fetch_tuple = FetchTuple;
   routine.index_build_range_scan = Callback<IndexBuildRangeScan>::Call;
   routine.index_validate_scan = Callback<IndexValidateScan>::Call;
 
