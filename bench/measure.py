@@ -9,12 +9,13 @@ from harness import Report, Server
 import access
 import contention
 import deltas
+import populate
 import reads
 import refresh
 import writes
 
 PARTS = {"writes": writes.bulk, "partitioned": writes.partitioned, "writers": writes.writers, "reads": reads.reads,
-         "access": access.access, "deltas": deltas.deltas, "refresh": refresh.refresh}
+         "access": access.access, "deltas": deltas.deltas, "refresh": refresh.refresh, "populate": populate.populate}
 ON_DEMAND = {"contention": contention.contention}  # takes its own time
 
 

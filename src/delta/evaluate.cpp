@@ -89,15 +89,18 @@ PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot) {
   return plan;
 }
 
+void CheckPlanMayRun(PlannedStmt *plan, Snapshot snapshot) {
+  QueryDesc *query_desc = compat::MakeQueryDesc(plan, "pg_stream", snapshot, None_Receiver, nullptr);
+  ExecutorStart(query_desc, EXEC_FLAG_EXPLAIN_ONLY);
+  ExecutorEnd(query_desc);
+  FreeQueryDesc(query_desc);
+}
+
 void CheckMayRun(const Stream *stream) {
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   PushActiveSnapshot(GetTransactionSnapshot());
-  QueryDesc *query_desc = compat::MakeQueryDesc(PlanForRun(stream->plan->query, GetActiveSnapshot()), "pg_stream",
-                                                GetActiveSnapshot(), None_Receiver, nullptr);
-  ExecutorStart(query_desc, EXEC_FLAG_EXPLAIN_ONLY);
-  ExecutorEnd(query_desc);
-  FreeQueryDesc(query_desc);
+  CheckPlanMayRun(PlanForRun(stream->plan->query, GetActiveSnapshot()), GetActiveSnapshot());
   PopActiveSnapshot();
   LeaveOwnerScope(&scope);
 }

@@ -35,6 +35,9 @@ using RowVisitor = void (*)(TupleTableSlot *slot, void *argument);
 // Rewrites and plans a copy of an analysed SELECT; in the current context.
 PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot);
 
+// Raises what running a plan would raise before its first row.
+void CheckPlanMayRun(PlannedStmt *plan, Snapshot snapshot);
+
 // Runs a plan, once, under snapshot; visits each row. environment may carry named tuplestores (the keys of a keyed
 // re-evaluation). Returns the number of rows.
 uint64 RunPlan(PlannedStmt *plan, Snapshot snapshot, QueryEnvironment *environment, RowVisitor visit, void *argument);

@@ -1,14 +1,16 @@
 // The whole content of a stream table, for a populate or a full rebuild.
 //
-// Groups that keep states are aggregated here, so that each row gets its hidden state: the executor delivers group rows
-// (keys and aggregate inputs), a hash table takes them while memory lasts, and otherwise the executor sorts them by the
-// keys and groups are finished one after the other. Everything else is the defining query's own result.
+// Groups that keep states are aggregated here, so that each row gets its hidden state. Where that can be done, the source's pages are
+// summed column by column (delta/populate_pages.hpp). Else, and for rows left by that, group rows (keys and aggregate inputs)
+// go into a hash table while memory lasts, and otherwise the executor sorts them by the keys and groups are finished one after
+// the other. Everything else is the defining query's own result.
 //
 // Promises: each row is visited once; memory stays within hash_mem or maintenance_work_mem, whichever is more, as long as
 // the keys can be sorted. Refuses: to visit in any particular order.
 #include "delta/evaluate.hpp"
 #include "delta/group_output.hpp"
 #include "delta/group_table.hpp"
+#include "delta/populate_pages.hpp"
 #include "delta/strategy.hpp"
 #include "pg/tree.hpp"
 
@@ -20,12 +22,15 @@ namespace pgstream {
 namespace {
 
 constexpr uint64 kRowsPerMemoryCheck = 1024;
+constexpr uint32 kGroupsPerReset = 64;
 
 struct Population {
+  const Stream *stream;
   const DeltaPlan *plan;
   BaseRowVisitor visit;
   void *argument;
   MemoryContext groups_context;  // groups and states
+  MemoryContext sums_context;    // what was summed column by column
   MemoryContext scratch;         // reset for each row
   GroupTable *table;
   AggregateSet *aggregates;
@@ -42,7 +47,7 @@ struct Population {
 // the keys it is ordered by when `order` is set.
 Query *GroupRowQuery(const DeltaPlan *plan, bool order, bool *sorted, int *nsorted) {
   Query *query = CopyNode(plan->flat);
-  query->targetList = GroupRowTargets(plan, true);
+  query->targetList = CopyNode(GroupRowTargets(plan, true));  // Vars are renumbered: not the plan's own
   const int varno = SingleFromEntry(query);
   if (varno != 1) ChangeVarNodes(reinterpret_cast<Node *>(query->targetList), 1, varno, 0);
   query->groupClause = query->distinctClause = query->sortClause = query->groupingSets = NIL;
@@ -68,17 +73,18 @@ Query *GroupRowQuery(const DeltaPlan *plan, bool order, bool *sorted, int *nsort
   return query;
 }
 
+void VisitGroup(Population *population, Group *group) {
+  CHECK_FOR_INTERRUPTS();
+  TupleTableSlot *row = WriteGroupRow(population->writer, group);
+  if (row == nullptr) return;
+  population->visit(row, GroupStateBytes(population->writer, group), population->argument);
+  population->visited++;
+}
+
 // Visits the groups collected and forgets them.
 void Flush(Population *population) {
-  for (uint64 i = 0; i < population->table->capacity; i++) {
-    Group *group = population->table->slots[i].group;
-    if (group == nullptr) continue;
-    CHECK_FOR_INTERRUPTS();
-    TupleTableSlot *row = WriteGroupRow(population->writer, group);
-    if (row == nullptr) continue;
-    population->visit(row, GroupStateBytes(population->writer, group), population->argument);
-    population->visited++;
-  }
+  for (uint64 i = 0; i < population->table->capacity; i++)
+    if (Group *group = population->table->slots[i].group) VisitGroup(population, group);
   MemoryContextReset(population->groups_context);
   ForgetGroups(population->table);
   population->last = nullptr;
@@ -131,9 +137,68 @@ void TakeRow(TupleTableSlot *slot, void *argument) {
   MemoryContextSwitchTo(old);
   MemoryContextReset(population->scratch);
   if (++population->rows % kRowsPerMemoryCheck == 0 && population->nsorted == 0 &&
-      MemoryContextMemAllocated(population->groups_context, true) > population->limit) {
+      MemoryContextMemAllocated(population->groups_context, true) + MemoryContextMemAllocated(population->sums_context, true) >
+          population->limit) {
     population->overflowed = true;
   }
+}
+
+// Adds what was summed of a group to its states.
+void AddSums(Population *population, const DirectGroups *sums, uint32 number, Group *group) {
+  const int64 rows = sums->groups.Net(number);
+  group->rows += rows;
+  ApplyDirectly(sums, number, population->aggregates, group->states);
+  AdvanceWithoutInputs(population->aggregates, group->states, rows);
+  // Nothing was taken back.
+  if (AnyDoubtful(population->aggregates, group->states)) elog(ERROR, "the sums of a group cannot be added to its states");
+}
+
+// Visits all groups: those collected, with what was summed of them, and those that were only summed.
+void FlushSums(Population *population, const DirectGroups *sums) {
+  const uint32 count = sums->groups.count();
+  const int nkeys = population->plan->nkeys;
+  Group alone = {};
+  alone.keys = static_cast<Datum *>(palloc(sizeof(Datum) * static_cast<Size>(nkeys + 1)));
+  alone.nulls = static_cast<bool *>(palloc(sizeof(bool) * static_cast<Size>(nkeys + 1)));
+  alone.states = static_cast<AggregateState *>(palloc(sizeof(AggregateState) * static_cast<Size>(population->aggregates->naggregates + 1)));
+  auto *const visited = static_cast<bool *>(MemoryContextAllocExtended(CurrentMemoryContext, count + 1, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+  for (uint32 i = 0; population->table->count > 0 && i < count; i++) {
+    CHECK_FOR_INTERRUPTS();
+    const MemoryContext old = MemoryContextSwitchTo(population->scratch);
+    DirectKeys(sums, i, alone.keys, alone.nulls);
+    if (Group *group = FindGroup(population->table, alone.keys, alone.nulls, nullptr)) {
+      AddSums(population, sums, i, group);
+      visited[i] = true;
+    }
+    MemoryContextReset(population->aggregates->temporary);
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(population->scratch);
+  }
+  Flush(population);
+  for (uint32 i = 0, alive = 0; i < count; i++) {
+    if (visited[i]) continue;
+    const MemoryContext old = MemoryContextSwitchTo(population->scratch);
+    DirectKeys(sums, i, alone.keys, alone.nulls);
+    alone.rows = 0;
+    InitializeStates(population->aggregates, alone.states);
+    AddSums(population, sums, i, &alone);
+    MemoryContextSwitchTo(old);
+    VisitGroup(population, &alone);
+    MemoryContextReset(population->scratch);
+    if (++alive % kGroupsPerReset == 0) MemoryContextReset(population->groups_context);
+  }
+  MemoryContextReset(population->groups_context);
+  ForgetGroups(population->table);
+}
+
+// How it was done, for who asks the server to be that talkative.
+void Report(const Population *population, const DirectGroups *sums) {
+  if (sums != nullptr)
+    ereport(DEBUG1, (errmsg_internal("rows of source summed column by column: " INT64_FORMAT ", one by one: " UINT64_FORMAT,
+                                     sums->rows, population->rows)));
+  else
+    ereport(DEBUG1, (errmsg_internal("rows of source aggregated one by one%s: " UINT64_FORMAT,
+                                     population->nsorted > 0 ? ", sorted" : "", population->rows)));
 }
 
 // One pass over the source. False when the groups did not fit into memory: nothing was visited then.
@@ -143,15 +208,28 @@ bool Pass(Population *population, Snapshot snapshot, bool order) {
   if (order && population->nsorted == 0) population->limit = SIZE_MAX;
   population->overflowed = false;
   population->rows = 0;
-  RunQuery(query, snapshot, TakeRow, population);
+  PlannedStmt *const run = PlanForRun(query, snapshot);
+  const DirectGroups *sums = nullptr;
+  if (!order) {
+    const MemoryContext old = MemoryContextSwitchTo(population->sums_context);
+    sums = SumPages(population->stream, run, snapshot, population->limit / 2, TakeRow, population, &population->overflowed);
+    MemoryContextSwitchTo(old);
+  }
+  if (sums == nullptr) RunPlan(run, snapshot, nullptr, TakeRow, population);
   if (population->overflowed) {
     MemoryContextReset(population->groups_context);
+    MemoryContextReset(population->sums_context);
     ForgetGroups(population->table);
     population->last = nullptr;
     return false;
   }
-  if (population->plan->always_one_row && population->rows == 0) GroupOf(population, nullptr, nullptr);
-  Flush(population);
+  const bool none = population->table->count == 0 && (sums == nullptr || sums->groups.count() == 0);
+  if (population->plan->always_one_row && none) GroupOf(population, nullptr, nullptr);
+  if (sums != nullptr)
+    FlushSums(population, sums);
+  else
+    Flush(population);
+  Report(population, sums);
   return true;
 }
 
@@ -180,10 +258,12 @@ uint64 ComputeGroups(Relation rel, const Stream *stream, Snapshot snapshot, Base
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream populate", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext old = MemoryContextSwitchTo(context);
   Population population = {};
+  population.stream = stream;
   population.plan = stream->plan;
   population.visit = visit;
   population.argument = argument;
   population.groups_context = AllocSetContextCreate(context, "pg_stream populate groups", ALLOCSET_DEFAULT_SIZES);
+  population.sums_context = AllocSetContextCreate(context, "pg_stream populate sums", ALLOCSET_DEFAULT_SIZES);
   population.scratch = AllocSetContextCreate(context, "pg_stream populate row", ALLOCSET_DEFAULT_SIZES);
   population.table = NewGroupTable(stream->plan, population.groups_context);
   population.aggregates = PrepareAggregates(stream->plan, population.groups_context);

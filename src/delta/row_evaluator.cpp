@@ -176,6 +176,16 @@ bool EvaluateRow(RowEvaluator *evaluator, const char *image) {
   return true;
 }
 
+bool EvaluateTuple(RowEvaluator *evaluator, HeapTuple tuple, TupleDesc descriptor) {
+  TupleTableSlot *const slot = evaluator->slot;
+  ExecClearTuple(slot);
+  heap_deform_tuple(tuple, descriptor, slot->tts_values, slot->tts_isnull);
+  ExecStoreVirtualTuple(slot);
+  if (!ExecQual(evaluator->quals, evaluator->econtext)) return false;
+  ExecProject(evaluator->projection);
+  return true;
+}
+
 void CompileStream(const Stream *stream) {
   if (!EvaluatesRows(stream)) return;
   const MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pg_stream compile", ALLOCSET_DEFAULT_SIZES);

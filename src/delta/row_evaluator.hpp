@@ -45,6 +45,10 @@ void FollowJitSettings(RowEvaluator *evaluator);
 // until the econtext is reset.
 bool EvaluateRow(RowEvaluator *evaluator, const char *image);
 
+// The same for a row of the source as it is stored, by the server's own evaluation. descriptor: the source's own, which knows what
+// rows older than a column have there.
+bool EvaluateTuple(RowEvaluator *evaluator, HeapTuple tuple, TupleDesc descriptor);
+
 // Makes native code for a stream table now, if it has any use for it. Enters the owner's scope.
 void CompileStream(const Stream *stream);
 
