@@ -11,6 +11,8 @@ namespace pgstream {
 namespace {
 
 constexpr uint32_t kFirstRoom = 256;
+// So many rows before it is looked at, a group is fetched into the processor's caches.
+constexpr uint32_t kAhead = 12;
 
 bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return (nulls[row / 8] >> (row % 8) & 1) != 0; }
 
@@ -139,11 +141,13 @@ BatchSumValue BatchGroups::Value(uint32_t group, int i) const noexcept {
 void BatchGroups::MakeRoomForRows(uint32_t nrows) noexcept {
   if (nrows <= rows_room_) return;
   if (rows_room_ > 0) {
-    allocator_.release(allocator_.context, groups_);
+    allocator_.release(allocator_.context, hashes_);
     rows_room_ = 0;
   }
   const size_t room = (static_cast<size_t>(nrows) + 63) / 64 * 64;
-  auto *memory = static_cast<uint8_t *>(allocator_.allocate(allocator_.context, room * (sizeof(uint32_t) + 2)));
+  auto *memory = static_cast<uint8_t *>(allocator_.allocate(allocator_.context, room * (sizeof(uint64_t) + sizeof(uint32_t) + 2)));
+  hashes_ = reinterpret_cast<uint64_t *>(memory);
+  memory += room * sizeof(uint64_t);
   groups_ = reinterpret_cast<uint32_t *>(memory);
   passed_ = memory + room * sizeof(uint32_t);
   counts_ = passed_ + room;
@@ -185,13 +189,23 @@ uint32_t BatchGroups::NewGroup() noexcept {
   return ++count_;
 }
 
+// The hashes of all rows' keys. What is found by them lies anywhere in memory: it is fetched while other rows are hashed and found.
+template <int kKeys>
+void BatchGroups::Hash(uint32_t nrows, const int64_t *const *values) noexcept {
+  const int nkeys = kKeys >= 0 ? kKeys : plan_->nkeys;
+  for (uint32_t r = 0; r < nrows; r++) {
+    uint64_t hash = seed_;
+    for (int i = 0; i < nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(values[i][r]));
+    hashes_[r] = hash;
+    __builtin_prefetch(&directory_[hash & (capacity_ - 1)]);
+  }
+}
+
 // The number of a row's record; 0 when its group is beyond the limit.
 template <int kKeys>
 uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row) noexcept {
   const int nkeys = kKeys >= 0 ? kKeys : plan_->nkeys;
-  uint64_t hash = seed_;
-  for (int i = 0; i < nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(values[i][row]));
-  uint64_t at = hash & (capacity_ - 1);
+  uint64_t at = hashes_[row] & (capacity_ - 1);
   for (uint32_t found; (found = directory_[at]) != 0; at = (at + 1) & (capacity_ - 1)) {
     const int64_t *keys = records_ + found * stride_;
     int same = 0;
@@ -212,7 +226,9 @@ uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *colu
   const int64_t *keys[kMostBatchKeys];
   for (int i = 0; i < plan_->nkeys; i++) keys[i] = columns[plan_->keys[i]].values;
   uint32_t nleft = 0;
+  Hash<kKeys>(nrows, keys);
   for (uint32_t r = 0; r < nrows; r++) {
+    if (r + kAhead < nrows) __builtin_prefetch(records_ + directory_[hashes_[r + kAhead] & (capacity_ - 1)] * stride_, 1);
     groups_[r] = passed_[r] != 0 && left[r] == 0 ? Find<kKeys>(keys, r) : 0;
     left[r] = static_cast<uint8_t>(left[r] | (passed_[r] != 0 && groups_[r] == 0));
     nleft += left[r];
@@ -233,6 +249,8 @@ uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *column
   for (uint32_t r = 0; r < nrows; r++) left[r] = static_cast<uint8_t>(left[r] & passed_[r]);
   if (capacity_ == 0) GrowDirectory();
   switch (plan_->nkeys) {
+    case 0:
+      return FindGroupsOf<0>(nrows, columns, left);
     case 1:
       return FindGroupsOf<1>(nrows, columns, left);
     case 2:

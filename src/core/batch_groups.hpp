@@ -100,6 +100,8 @@ class BatchGroups {
   uint32_t FindGroupsOf(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
   template <int kKeys>
   uint32_t Find(const int64_t *const *keys, uint32_t row) noexcept;
+  template <int kKeys>
+  void Hash(uint32_t nrows, const int64_t *const *keys) noexcept;
   uint32_t NewGroup() noexcept;
   void GrowDirectory() noexcept;
   void AddSum(const BatchSum &sum, int slot, uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights) noexcept;
@@ -116,6 +118,7 @@ class BatchGroups {
   uint64_t capacity_;    // a power of two, or 0
   // Of the rows that are added.
   uint32_t rows_room_;
+  uint64_t *hashes_;     // of each row's keys
   uint32_t *groups_;     // of each row, the number of its record
   uint8_t *passed_;      // 1: it passes the conditions
   uint8_t *counts_;      // 1: it passes those of a sum

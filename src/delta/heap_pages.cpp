@@ -9,6 +9,8 @@ extern "C" {
 namespace pgstream {
 namespace {
 
+constexpr Size kCacheLine = 64;
+
 uint8 AlignmentOf(char align) {
   switch (align) {
     case TYPALIGN_DOUBLE:
@@ -63,20 +65,14 @@ Size LengthAt(const PageColumn *column, const uint8 *place) {
   return column->length == -1 ? VARSIZE_ANY(place) : strlen(reinterpret_cast<const char *>(place)) + 1;
 }
 
-// Finds the wanted values of a row.
-void FindPlaces(HeapPages *pages, HeapTupleHeader row, const uint8 **places) {
+const uint8 *ValuesOf(HeapTupleHeader row) { return reinterpret_cast<const uint8 *>(row) + row->t_hoff; }
+
+// Finds the wanted values of a row from a column on, which lies at this offset or, aligned, behind it.
+void FindPlaces(const HeapPages *pages, HeapTupleHeader row, int first, Size offset, const uint8 **places) {
   const int natts = HeapTupleHeaderGetNatts(row);
   const bool nulls = (row->t_infomask & HEAP_HASNULL) != 0;
-  const uint8 *const data = reinterpret_cast<const uint8 *>(row) + row->t_hoff;
-  int i = 0;
-  Size offset = 0;
-  if (!nulls && natts >= pages->nfixed) {
-    for (; i < pages->nfixed; i++)
-      if (pages->columns[i].wanted >= 0) places[static_cast<Size>(pages->columns[i].wanted) * kMostPageRows] = data + pages->columns[i].offset;
-    offset = pages->fixed_size;
-  }
-  pages->any_null |= nulls || natts < pages->ncolumns;
-  for (; i < pages->ncolumns; i++) {
+  const uint8 *const data = ValuesOf(row);
+  for (int i = first; i < pages->ncolumns; i++) {
     const PageColumn *const column = &pages->columns[i];
     const uint8 *place = nullptr;
     if (i >= natts) {
@@ -89,6 +85,26 @@ void FindPlaces(HeapPages *pages, HeapTupleHeader row, const uint8 **places) {
     }
     if (column->wanted >= 0) places[static_cast<Size>(column->wanted) * kMostPageRows] = place;
   }
+}
+
+// The same for all rows of the page. Where no row has a NULL or is short, columns that have an offset need no look at the row.
+void FindAllPlaces(HeapPages *pages) {
+  pages->any_null = false;
+  for (uint32 row = 0; row < pages->nrows; row++) {
+    const HeapTupleHeader header = pages->rows[row].t_data;
+    pages->any_null |= (header->t_infomask & HEAP_HASNULL) != 0 || HeapTupleHeaderGetNatts(header) < pages->ncolumns;
+  }
+  const int first = pages->any_null ? 0 : pages->nfixed;
+  for (int i = 0; i < first; i++) {
+    const PageColumn *const column = &pages->columns[i];
+    if (column->wanted < 0) continue;
+    const uint8 **const places = pages->places + static_cast<Size>(column->wanted) * kMostPageRows;
+    for (uint32 row = 0; row < pages->nrows; row++) places[row] = ValuesOf(pages->rows[row].t_data) + column->offset;
+  }
+  if (first == pages->ncolumns) return;
+  const Size offset = first > 0 ? pages->fixed_size : 0;
+  for (uint32 row = 0; row < pages->nrows; row++)
+    FindPlaces(pages, pages->rows[row].t_data, first, offset, pages->places + row);
 }
 
 }  // namespace
@@ -115,18 +131,20 @@ bool NextHeapPage(HeapPages *pages) {
   const HeapScanDesc scan = reinterpret_cast<HeapScanDesc>(pages->scan);
   const Page page = BufferGetPage(scan->rs_cbuf);
   pages->nrows = static_cast<uint32>(scan->rs_ntuples);
-  pages->any_null = false;
   for (uint32 i = 0; i < pages->nrows; i++) {
     const ItemId item = PageGetItemId(page, scan->rs_vistuples[i]);
     HeapTuple const row = &pages->rows[i];
     row->t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+    // Where nothing was to be checked about visibility, nobody has looked at the rows of this page so far.
+    __builtin_prefetch(row->t_data);
+    __builtin_prefetch(reinterpret_cast<const char *>(row->t_data) + kCacheLine);
     row->t_len = ItemIdGetLength(item);
     row->t_tableOid = RelationGetRelid(pages->rel);
     ItemPointerSet(&row->t_self, scan->rs_cblock, scan->rs_vistuples[i]);
     if (i > 0) pgstat_count_heap_getnext(pages->rel);
   }
   scan->rs_cindex = scan->rs_ntuples - 1;
-  for (uint32 i = 0; i < pages->nrows; i++) FindPlaces(pages, pages->rows[i].t_data, pages->places + i);
+  FindAllPlaces(pages);
   return true;
 }
 
