@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kFirstRoom = 256;
 // So many rows before it is looked at, a group is fetched into the processor's caches.
-constexpr uint32_t kAhead = 12;
+constexpr uint32_t kAhead = 16;
 
 bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return (nulls[row / 8] >> (row % 8) & 1) != 0; }
 
@@ -201,6 +201,14 @@ void BatchGroups::Hash(uint32_t nrows, const int64_t *const *values) noexcept {
   }
 }
 
+// Fetches the record that a row is likely to be of.
+void BatchGroups::Fetch(uint32_t row) const noexcept {
+  if (records_ == nullptr) return;
+  const int64_t *record = records_ + directory_[hashes_[row] & (capacity_ - 1)] * stride_;
+  __builtin_prefetch(record, 1);
+  __builtin_prefetch(record + stride_ - 1, 1);
+}
+
 // The number of a row's record; 0 when its group is beyond the limit.
 template <int kKeys>
 uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row) noexcept {
@@ -227,8 +235,9 @@ uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *colu
   for (int i = 0; i < plan_->nkeys; i++) keys[i] = columns[plan_->keys[i]].values;
   uint32_t nleft = 0;
   Hash<kKeys>(nrows, keys);
+  for (uint32_t r = 0; r < nrows && r < kAhead; r++) Fetch(r);
   for (uint32_t r = 0; r < nrows; r++) {
-    if (r + kAhead < nrows) __builtin_prefetch(records_ + directory_[hashes_[r + kAhead] & (capacity_ - 1)] * stride_, 1);
+    if (r + kAhead < nrows) Fetch(r + kAhead);
     groups_[r] = passed_[r] != 0 && left[r] == 0 ? Find<kKeys>(keys, r) : 0;
     left[r] = static_cast<uint8_t>(left[r] | (passed_[r] != 0 && groups_[r] == 0));
     nleft += left[r];

@@ -102,6 +102,7 @@ class BatchGroups {
   uint32_t Find(const int64_t *const *keys, uint32_t row) noexcept;
   template <int kKeys>
   void Hash(uint32_t nrows, const int64_t *const *keys) noexcept;
+  void Fetch(uint32_t row) const noexcept;
   uint32_t NewGroup() noexcept;
   void GrowDirectory() noexcept;
   void AddSum(const BatchSum &sum, int slot, uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights) noexcept;
