@@ -141,16 +141,17 @@ bool Skips(uint64 skip, int aggregate) {
   return aggregate < 64 && (skip >> aggregate & 1) != 0;
 }
 
-// Puts the arguments of one input row into a call. False when the filter or a strict function leaves the row out.
-bool LoadArguments(const AggregateProgram *program, bool strict, FunctionCallInfo call, const Datum *values,
-                   const bool *nulls) {
+// Puts the arguments of one input row into a call. False when the filter or a NULL leaves the row out: functions that are not strict
+// pass over NULLs themselves, all those of aggregates that keep states. A NULL must not count, as it does not where rows are
+// summed column by column: the same row may come the one way and go the other.
+bool LoadArguments(const AggregateProgram *program, FunctionCallInfo call, const Datum *values, const bool *nulls) {
   int input = program->first_input;
   if (program->filtered) {
     if (nulls[input] || !DatumGetBool(values[input])) return false;
     input++;
   }
   for (int i = 0; i < program->nargs; i++, input++) {
-    if (strict && nulls[input]) return false;
+    if (nulls[input]) return false;
     call->args[i + 1].value = values[input];
     call->args[i + 1].isnull = nulls[input];
   }
@@ -169,10 +170,9 @@ bool Invoke(const AggregateSet *set, const AggregateProgram *program, FunctionCa
 void AdvanceState(const AggregateSet *set, AggregateProgram *program, AggregateState *state, const Datum *values,
                   const bool *nulls) {
   FunctionCallInfo call = program->transition_call;
-  const bool strict = program->transition.fn_strict;
-  if (!LoadArguments(program, strict, call, values, nulls)) return;
+  if (!LoadArguments(program, call, values, nulls)) return;
   const MemoryContext old = MemoryContextSwitchTo(set->temporary);
-  if (strict && state->isnull) {
+  if (program->transition.fn_strict && state->isnull) {
     if (state->count == 0) {
       ReplaceState(set, program, state, call->args[1].value, false);
       state->count = 1;
@@ -210,8 +210,7 @@ void RetractState(const AggregateSet *set, AggregateProgram *program, AggregateS
                   const bool *nulls) {
   const bool moving = program->maintenance == AggregateMaintenance::Invertible;
   FunctionCallInfo call = moving ? program->inverse_call : program->transition_call;
-  const bool strict = moving ? program->inverse.fn_strict : program->transition.fn_strict;
-  if (!LoadArguments(program, strict, call, values, nulls)) return;
+  if (!LoadArguments(program, call, values, nulls)) return;
   if (state->count == 1) {
     ResetState(set, program, state);
     return;

@@ -17,7 +17,7 @@ namespace pgstream {
 // The running state of one aggregate of one group.
 struct AggregateState {
   Datum value;  // in the state context when by reference
-  int64 count;  // transitions it has in it that were not taken back
+  int64 count;  // transitions it has in it that were not taken back, of values that are not NULL
   bool isnull;
   bool doubtful;  // a change was refused: the group must be evaluated from its rows
 };

@@ -17,7 +17,8 @@
 namespace pgstream {
 namespace {
 
-constexpr uint8 kStateFormat = 1;
+// Format 1 counted NULLs where rows were taken one by one and did not where they were summed: what it says is not relied upon.
+constexpr uint8 kStateFormat = 2;
 
 void AppendVarint(StringInfo out, uint64 value) {
   while (value >= 0x80) {

@@ -175,6 +175,19 @@ UPDATE calc SET a = a + 1, c = c + 1, s = s - 2, l = -l WHERE id % 3 = 0;
 DELETE FROM calc WHERE id % 5 = 0;
 SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+-- A NULL that comes summed and goes by itself, as the first numeric that a fold meets decides which scale is summed.
+CREATE TABLE halves (k int, b bigint, n numeric);
+CREATE TABLE by_scale USING pgstream AS SELECT k, sum(b) AS b, avg(b) AS avg_b, variance(b) AS v, sum(n) AS n FROM halves GROUP BY k;
+CREATE TABLE sums_by_scale USING pgstream AS SELECT k, sum(b) AS b, avg(b) AS avg_b, sum(n) AS n, count(*) FROM halves GROUP BY k;
+INSERT INTO halves VALUES (1, 5, 1.25), (1, NULL, 2.25);
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+INSERT INTO halves VALUES (1, NULL, 1.5);
+DELETE FROM halves WHERE n = 2.25;
+SELECT * FROM sums_by_scale;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
+SELECT refresh_streams('direct_groups') > 0 AS refreshed;
+DELETE FROM halves WHERE b IS NULL;
+SELECT streams, exact, wrong FROM verify_streams('direct_groups');
 -- Any sequence of changes.
 CREATE FUNCTION random_changes(rounds int) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE wrong text; r int;
