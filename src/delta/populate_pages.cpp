@@ -37,7 +37,7 @@ const DirectGroups *SumPages(const Stream *stream, PlannedStmt *run, Snapshot sn
   DirectGroups *direct = nullptr;
   if (MayReadPages(rel, snapshot) && !rel->rd_rel->relrowsecurity) {
     CheckPlanMayRun(run, snapshot);
-    RowEvaluator *const evaluator = NewRowEvaluator(stream, false);
+    RowEvaluator *const evaluator = NewRowEvaluator(stream, OnMiss::Interpret);
     direct = NewDirectGroups(stream->plan, &evaluator->expressions, CurrentMemoryContext, limit);
     if (direct != nullptr) {
       PushActiveSnapshot(snapshot);

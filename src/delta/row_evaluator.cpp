@@ -136,7 +136,7 @@ void Choose(RowEvaluator *evaluator) {
 
 }  // namespace
 
-RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile) {
+RowEvaluator *NewRowEvaluator(const Stream *stream, OnMiss on_miss) {
   auto *const evaluator = static_cast<RowEvaluator *>(palloc0(sizeof(RowEvaluator)));
   TakeExpressions(stream->plan, &evaluator->expressions);
   const RowExpressions *const row = &evaluator->expressions;
@@ -150,7 +150,7 @@ RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile) {
       ExecBuildProjectionInfo(const_cast<List *>(row->targets), evaluator->econtext, evaluator->outputs, nullptr, nullptr);
   evaluator->code_context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream native code", ALLOCSET_SMALL_SIZES);
   evaluator->relid = stream->relid;
-  evaluator->on_miss = may_compile ? OnMiss::Compile : OnMiss::Ask;
+  evaluator->on_miss = on_miss;
   evaluator->pause_us = kFirstPauseUs;
   Choose(evaluator);
   return evaluator;

@@ -33,9 +33,9 @@ struct RowEvaluator {
   int64 pause_us;
 };
 
-// An evaluator of the plan's source rows, in the current context. may_compile: where there is no code it is made, not asked for. In
+// An evaluator of the plan's source rows, in the current context. on_miss: what to do where there is no code. In
 // the owner's scope: constant calls are evaluated.
-RowEvaluator *NewRowEvaluator(const Stream *stream, bool may_compile);
+RowEvaluator *NewRowEvaluator(const Stream *stream, OnMiss on_miss);
 
 // Chooses again where the settings of native code are other ones than at the last choice, or code that was asked for may have
 // come: an evaluator lives as long as the overlay it works for.

@@ -71,7 +71,7 @@ SourceDelta *NewSourceDelta(const Stream *stream, bool may_compile) {
   SourceDelta *const delta = static_cast<SourceDelta *>(palloc0(sizeof(SourceDelta)));
   delta->context = AllocSetContextCreate(CurrentMemoryContext, "pg_stream source delta", ALLOCSET_SMALL_SIZES);
   delta->rows.context = delta->context;
-  delta->evaluator = NewRowEvaluator(stream, may_compile);
+  delta->evaluator = NewRowEvaluator(stream, may_compile ? OnMiss::Compile : OnMiss::Ask);
   delta->positions = static_cast<int *>(palloc((delta->evaluator->expressions.ncolumns + 1) * sizeof(int)));
   initStringInfo(&delta->image);
   return delta;
