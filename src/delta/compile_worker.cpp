@@ -2,7 +2,8 @@
 //
 // Promises: what is constant in the query is evaluated as it is for every reader, as the owner and in his scope, though the worker
 // itself is nobody's session. It writes nothing but the file, waits for moments only, for whatever lock, and ends within a minute
-// unless LLVM takes longer. Refuses: to try again; the next reader's asking does.
+// unless LLVM takes longer. Refuses: to try again; another reader's asking does, and where there is no code afterwards, after a
+// while only.
 #include "delta/row_evaluator.hpp"
 #include "pg/boundary.hpp"
 #include "pg/compile_request.hpp"
@@ -35,10 +36,16 @@ void Connect(const CompileErrand *errand) {
   SetTo("pgstream.jit_optimization", level);
 }
 
-void Compile(Oid relid) {
-  LockRelationOid(relid, AccessShareLock);
-  const Stream *const stream = IsStreamRelid(relid) ? LookupStream(relid) : nullptr;
+void Compile(const CompileErrand *errand) {
+  LockRelationOid(errand->relid, AccessShareLock);
+  const Stream *const stream = IsStreamRelid(errand->relid) ? LookupStream(errand->relid) : nullptr;
   if (stream != nullptr) CompileStream(stream);
+  const char *why;
+  LoadedCode *const code = HoldCode(errand->relid, &errand->key, &why);
+  if (code != nullptr)
+    DropCode(code);
+  else
+    PutOffCompiling(&errand->key);
 }
 
 void CompileForOther() {
@@ -51,7 +58,7 @@ void CompileForOther() {
   pgstat_report_activity(STATE_RUNNING, "making native code");
   enable_timeout_after(STATEMENT_TIMEOUT, kMostMs);
   MemoryContextSwitchTo(TopMemoryContext);
-  const ErrorData *const error = Attempt([&] { Compile(errand.relid); });
+  const ErrorData *const error = Attempt([&] { Compile(&errand); });
   disable_timeout(STATEMENT_TIMEOUT, false);
   PopActiveSnapshot();
   CommitTransactionCommand();

@@ -19,10 +19,10 @@ namespace {
 
 // Two keys may share a slot: one of them then waits.
 constexpr uint32 kSlots = 256;
-constexpr int64 kAgainMs = 10000, kNextMs = 200;
+constexpr int64 kAgainMs = 10000, kNextMs = 200, kAfterFailureMs = 600000;
 
 struct Requests {
-  pg_atomic_uint64 next;          // a time (TimestampTz)
+  pg_atomic_uint64 next;             // a time (TimestampTz)
   pg_atomic_uint64 next_of[kSlots];  // of the keys of a slot
 };
 Requests *requests = nullptr;  // nullptr: the library was not preloaded
@@ -38,6 +38,12 @@ bool HasAsked(const CodeKey *key) {
   for (unsigned i = 0; i < Min(nasked, kRemembered); i++)
     if (memcmp(&asked[i], key, sizeof(CodeKey)) == 0) return true;
   return false;
+}
+
+pg_atomic_uint64 *NextOf(const CodeKey *key) {
+  uint32 slot;
+  memcpy(&slot, key->bytes, sizeof(slot));
+  return &requests->next_of[slot % kSlots];
 }
 
 // True for one of all backends, once in so many milliseconds.
@@ -68,13 +74,11 @@ void StartMemory() {
 void AskToCompile(Oid relid, const CodeKey *key) {
   if (requests == nullptr || IsParallelWorker() || RecoveryInProgress() || HasAsked(key)) return;
   const auto now = static_cast<uint64>(GetCurrentTimestamp());
-  uint32 slot;
-  memcpy(&slot, key->bytes, sizeof(slot));
-  pg_atomic_uint64 *const next_of = &requests->next_of[slot % kSlots];
+  pg_atomic_uint64 *const next_of = NextOf(key);
   if (now < pg_atomic_read_u64(next_of) || !TakeTurn(&requests->next, now, kNextMs) || !TakeTurn(next_of, now, kAgainMs)) return;
   asked[nasked++ % kRemembered] = *key;
 
-  const CompileErrand errand = {MyDatabaseId, relid, JitOptimization()};
+  const CompileErrand errand = {MyDatabaseId, relid, JitOptimization(), *key};
   static_assert(sizeof(errand) <= BGW_EXTRALEN, "a worker's registration holds the errand");
   BackgroundWorker worker = {};
   strlcpy(worker.bgw_name, "pg_stream compile worker", sizeof(worker.bgw_name));
@@ -86,6 +90,10 @@ void AskToCompile(Oid relid, const CodeKey *key) {
   strlcpy(worker.bgw_function_name, "pgstream_compile_worker", sizeof(worker.bgw_function_name));
   memcpy(worker.bgw_extra, &errand, sizeof(errand));
   (void)RegisterDynamicBackgroundWorker(&worker, nullptr);
+}
+
+void PutOffCompiling(const CodeKey *key) {
+  if (requests != nullptr) pg_atomic_write_u64(NextOf(key), static_cast<uint64>(GetCurrentTimestamp()) + kAfterFailureMs * 1000);
 }
 
 void InitCompileRequests() {

@@ -15,10 +15,14 @@ struct CompileErrand {
   Oid database;
   Oid relid;
   int optimization;
+  CodeKey key;
 };
 
 // Asks for the code of a stream table under this key, at the present level of optimization.
 void AskToCompile(Oid relid, const CodeKey *key);
+
+// For the worker, when it has made no such code: nobody asks for it in the next ten minutes.
+void PutOffCompiling(const CodeKey *key);
 
 void InitCompileRequests();  // called once by _PG_init, while the library is loaded
 

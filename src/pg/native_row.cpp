@@ -45,21 +45,34 @@ const char *NoteFailure(const CodeKey *key, const char *reason) {
   return failure->reason;
 }
 
+void PathOfJit(char *path) { snprintf(path, MAXPGPATH, "%s/pg_stream_jit%s", pkglib_path, DLSUFFIX); }
+
+// Why none is made here at all, without opening the library; nullptr where it may be.
+const char *WhyNotMade() {
+#if !defined(__x86_64__)
+  return "native code is made for x86-64 only";
+#else
+  char path[MAXPGPATH];
+  PathOfJit(path);
+  if (PGSTREAM_LLVM_VERSION[0] == '\0') return "the library was built without LLVM";
+  return access(path, F_OK) != 0 ? "the library pg_stream_jit is not installed" : nullptr;
+#endif
+}
+
 // The library's interface, from the first call on; nullptr, and *why (static), when it is not to be had.
 const JitInterface *OpenJit(const char **why) {
   static const JitInterface *interface = nullptr;
   static const char *reason = nullptr;
   if (interface == nullptr && reason == nullptr) {
     char path[MAXPGPATH];
-    snprintf(path, sizeof(path), "%s/pg_stream_jit%s", pkglib_path, DLSUFFIX);
+    PathOfJit(path);
     void *const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const auto function = library != nullptr ? reinterpret_cast<JitInterfaceFunction>(dlsym(library, kJitInterfaceSymbol)) : nullptr;
     if (function == nullptr) {
-      // Not installed is a choice; not to be opened, as when LLVM's library is missing, is told once.
+      // As when LLVM's library is missing: told once.
       const char *const message = dlerror();
-      reason = access(path, F_OK) != 0 ? "the library pg_stream_jit is not installed" : "the library pg_stream_jit cannot be loaded";
-      if (access(path, F_OK) == 0)
-        ereport(LOG, (errmsg("could not load library \"%s\": %s", path, message != nullptr ? message : "unknown error")));
+      reason = "the library pg_stream_jit cannot be loaded";
+      ereport(LOG, (errmsg("could not load library \"%s\": %s", path, message != nullptr ? message : "unknown error")));
     } else if (function()->generation != kCodeGeneration || strcmp(function()->llvm_version, PGSTREAM_LLVM_VERSION) != 0) {
       reason = "the library pg_stream_jit is of another build";
     } else {
@@ -75,15 +88,6 @@ double MillisecondsSince(instr_time start) {
   INSTR_TIME_SET_CURRENT(now);
   INSTR_TIME_SUBTRACT(now, start);
   return INSTR_TIME_GET_MILLISEC(now);
-}
-
-// Why this library makes none at all; nullptr where it does.
-const char *WhyNotMade() {
-#if !defined(__x86_64__)
-  return "native code is made for x86-64 only";
-#else
-  return PGSTREAM_LLVM_VERSION[0] == '\0' ? "the library was built without LLVM" : nullptr;
-#endif
 }
 
 // Compiles a program and stores its code. nullptr, or why not (static).

@@ -10,7 +10,7 @@ namespace pgstream {
 namespace {
 
 // An IN list of more elements is left to the server, which hashes it.
-constexpr int kMostElements = 8;
+constexpr int kMostElements = 32;
 
 // A call as an operation.
 struct LoweredCall {

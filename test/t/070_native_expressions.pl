@@ -107,7 +107,7 @@ sub typed
 		return '(' . $inner->(pick(@types)) . ' IS ' . pick('NULL', 'NOT NULL') . ')' if $kind < 0.42;
 		my $of = pick(@compared);
 		return '(' . $inner->($of) . ' IS ' . pick('', 'NOT ') . 'DISTINCT FROM ' . $inner->($of) . ')' if $kind < 0.5;
-		return '(' . $inner->($of) . pick(' IN', ' NOT IN') . ' (' . join(', ', map { constant($of) } 1 .. 1 + int(rand(4))) . '))' if $kind < 0.58;
+		return '(' . $inner->($of) . pick(' IN', ' NOT IN') . ' (' . join(', ', map { constant($of) } 1 .. (rand() < 0.8 ? 1 + int(rand(4)) : 32)) . '))' if $kind < 0.58;
 		return '(' . $inner->('int4') . ')::bool' if $kind < 0.61;
 		return '(' . $inner->('bpchar') . pick(' = ', ' <> ') . $inner->('bpchar') . ')' if $kind < 0.63;
 		return '(' . $inner->('text') . pick(' = ', ' <> ') . $inner->('text') . ' COLLATE careless)' if $kind < 0.65;
