@@ -10,9 +10,13 @@
 //
 // Promises: a state read back continues exactly as the one written. Deserialization functions of the numeric family lose
 // the mark that squares are to be summed, so a deserialized state passes through the combine function, which makes a
-// complete one. Refuses: anything that does not parse to its last byte.
+// complete one, except where no squares ever are: sum and avg of numerics. Refuses: anything that does not parse to its last byte.
 #include "delta/aggregate.hpp"
 #include "pg/aggregate_catalog.hpp"
+
+extern "C" {
+#include "utils/fmgroids.h"
+}
 
 namespace pgstream {
 namespace {
@@ -96,12 +100,15 @@ bool ReadState(const AggregateSet *set, AggregateProgram *program, Reader *reade
   const uint8 *const bytes = reader->position;
   reader->position += length;
   if (program->internal_state) {
+    const bool complete = program->deserialize.fn_oid == F_NUMERIC_AVG_DESERIALIZE;
     const MemoryContext old = MemoryContextSwitchTo(set->temporary);
     auto *image = static_cast<bytea *>(palloc(VARHDRSZ + length));
     SET_VARSIZE(image, VARHDRSZ + length);
     memcpy(VARDATA(image), bytes, length);
-    const Datum loaded = CallWithContext(set, &program->deserialize, PointerGetDatum(image), false, 0, 2);
-    state->value = CallWithContext(set, &program->combine, 0, true, loaded, 2);
+    // What is deserialized lives where the function is called.
+    if (complete) MemoryContextSwitchTo(set->state_context);
+    state->value = CallWithContext(set, &program->deserialize, PointerGetDatum(image), false, 0, 2);
+    if (!complete) state->value = CallWithContext(set, &program->combine, 0, true, state->value, 2);
     MemoryContextSwitchTo(old);
   } else if (program->state_byval) {
     Datum image = 0;

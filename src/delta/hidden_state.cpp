@@ -77,12 +77,13 @@ HeapTuple BaseTuple(MinimalTuple addition, TupleDesc extended) {
 MinimalTuple FormAddition(TupleDesc extended, const Datum *values, const bool *nulls, const bytea *state,
                           const ItemPointerData *base_tid) {
   const int natts = extended->natts - kHiddenAttributes;
-  Datum *const all_values = static_cast<Datum *>(palloc(extended->natts * sizeof(Datum)));
-  bool *const all_nulls = static_cast<bool *>(palloc(extended->natts * sizeof(bool)));
-  bool *const fetched = static_cast<bool *>(palloc0(extended->natts * sizeof(bool)));
+  Datum all_values[MaxTupleAttributeNumber];
+  bool all_nulls[MaxTupleAttributeNumber];
+  bool fetched[MaxTupleAttributeNumber];
   for (int i = 0; i < natts; i++) {
     all_values[i] = values[i];
     all_nulls[i] = nulls[i];
+    fetched[i] = false;
     if (nulls[i] || TupleDescAttr(extended, i)->attlen != -1)
       continue;
     struct varlena *const value = reinterpret_cast<struct varlena *>(DatumGetPointer(values[i]));
@@ -99,9 +100,6 @@ MinimalTuple FormAddition(TupleDesc extended, const Datum *values, const bool *n
   for (int i = 0; i < natts; i++)
     if (fetched[i])
       pfree(DatumGetPointer(all_values[i]));
-  pfree(all_values);
-  pfree(all_nulls);
-  pfree(fetched);
   return tuple;
 }
 
