@@ -82,6 +82,11 @@ void EnsureKeyIndex(Oid relid) {
   if (plan->nindex_columns == 0) return;
   Relation rel = table_open(relid, NoLock);
   Oid index = FindKeyIndex(rel, plan);
+  // The server makes no index of a table that a cursor of this session is reading.
+  if (!OidIsValid(index) && rel->rd_refcnt > 1) {
+    table_close(rel, NoLock);
+    return;
+  }
   if (!OidIsValid(index)) {
     CreateKeyIndex(rel, plan);
     rel = table_open(relid, NoLock);

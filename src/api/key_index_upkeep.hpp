@@ -9,7 +9,8 @@
 
 namespace pgstream {
 
-// Finds or creates the key index of a stream table that needs one. No one else in this session has the table open.
+// Finds or creates the key index of a stream table that needs one. Where a cursor of this session has the table open, none is
+// created: base rows are then found by passes until the next refresh.
 void EnsureKeyIndex(Oid relid);
 
 // Drops an index or rule that depends internally on its table, which the server does not do alone.

@@ -92,3 +92,29 @@ INSERT INTO again.source VALUES (11, 7);
 SELECT count(pgstream.refresh_stream_table('again.counts')::text) FROM generate_series(1, 3);
 SELECT streams, exact, answered, wrong FROM verify_streams('again');
 DROP SCHEMA again CASCADE;
+
+-- A source becomes logged, so that its stream table is maintained from then on, and the first refresh wants an index that the
+-- server does not make while a cursor reads the table: the next one makes it.
+CREATE SCHEMA read_meanwhile;
+CREATE UNLOGGED TABLE read_meanwhile.source (id int PRIMARY KEY, v int);
+INSERT INTO read_meanwhile.source SELECT i, i % 3 FROM generate_series(1, 10) i;
+CREATE TABLE read_meanwhile.st USING pgstream AS SELECT v, id / 4 AS part FROM read_meanwhile.source WHERE v < 2;
+ALTER TABLE read_meanwhile.source SET LOGGED;
+CREATE VIEW read_meanwhile.indexes AS SELECT count(*) AS indexes FROM pg_index WHERE indrelid = 'read_meanwhile.st'::regclass;
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM read_meanwhile.st ORDER BY v, part;
+FETCH 1 FROM c;
+SELECT pgstream.refresh_stream_table('read_meanwhile.st');
+TABLE read_meanwhile.indexes;
+FETCH 1 FROM c;
+UPDATE read_meanwhile.source SET v = v + 1 WHERE id < 5;
+SELECT streams, exact, wrong FROM verify_streams('read_meanwhile');
+SELECT pgstream.refresh_stream_table('read_meanwhile.st');
+TABLE read_meanwhile.indexes;
+SELECT streams, exact, wrong FROM verify_streams('read_meanwhile');
+COMMIT;
+UPDATE read_meanwhile.source SET v = v + 1 WHERE id > 5;
+SELECT pgstream.refresh_stream_table('read_meanwhile.st');
+TABLE read_meanwhile.indexes;
+SELECT streams, exact, answered, wrong FROM verify_streams('read_meanwhile');
+DROP SCHEMA read_meanwhile CASCADE;
