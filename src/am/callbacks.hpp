@@ -69,6 +69,7 @@ bool ScanBitmapNextTuple(TableScanDesc scan, TBMIterateResult *page, TupleTableS
 // index_fetch.cpp
 IndexFetchTableData *IndexFetchBegin(Relation rel);
 void IndexFetchEnd(IndexFetchTableData *fetch);
+// Not for raw fetches.
 bool IndexFetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot,
                      bool *call_again, bool *all_dead);
 double IndexBuildRangeScan(Relation rel, Relation index, IndexInfo *info, bool allow_sync, bool any_visible,

@@ -64,7 +64,7 @@ void IndexFetchEnd(IndexFetchTableData *fetch) {
 bool IndexFetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot,
                      bool *call_again, bool *all_dead) {
   StreamIndexFetch *const stream_fetch = AsStreamFetch(fetch);
-  if (unlikely(snapshot != stream_fetch->snapshot) && !stream_fetch->raw) {
+  if (unlikely(snapshot != stream_fetch->snapshot)) {
     DropOverlay(stream_fetch);
     stream_fetch->overlay = OverlayForRead(fetch->rel, snapshot);
     stream_fetch->snapshot = snapshot;

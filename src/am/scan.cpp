@@ -23,6 +23,11 @@ void Restart(MergeScan *scan) {
   scan->unmasked = 0;
 }
 
+// True when the row at this offset of the block whose mask `words` is (not null) is superseded.
+bool MaskedAt(const MergeScan *scan, OffsetNumber offset) {
+  return offset <= scan->overlay->mask.max_offset() && TidMask::TestBit(scan->words, offset);
+}
+
 // True when the base row in slot is superseded. Consecutive rows of a block cost a bit test.
 pg_attribute_always_inline bool Masked(MergeScan *scan, const TupleTableSlot *slot) {
   const Overlay *const overlay = scan->overlay;
@@ -35,8 +40,7 @@ pg_attribute_always_inline bool Masked(MergeScan *scan, const TupleTableSlot *sl
   }
   if (likely(scan->words == nullptr))
     return false;
-  const OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&slot->tts_tid);
-  return offset <= overlay->mask.max_offset() && TidMask::TestBit(scan->words, offset);
+  return MaskedAt(scan, ItemPointerGetOffsetNumberNoCheck(&slot->tts_tid));
 }
 
 // Asks now, where scan_begin has left it open.
@@ -56,11 +60,10 @@ void SkipMaskedOfPage(MergeScan *scan) {
   const auto next = static_cast<uint32>(heap->rs_cindex) + 1;
   auto end = static_cast<uint32>(heap->rs_ntuples);
   if (scan->words != nullptr) {
-    const uint32 most = scan->overlay->mask.max_offset();
     uint32 kept = next;
     for (uint32 i = next; i < end; i++) {
       const OffsetNumber offset = heap->rs_vistuples[i];
-      if (offset > most || !TidMask::TestBit(scan->words, offset))
+      if (!MaskedAt(scan, offset))
         heap->rs_vistuples[kept++] = offset;
     }
     end = kept;

@@ -82,12 +82,12 @@ void EnsureKeyIndex(Oid relid) {
   if (plan->nindex_columns == 0) return;
   Relation rel = table_open(relid, NoLock);
   Oid index = FindKeyIndex(rel, plan);
-  // The server makes no index of a table that a cursor of this session is reading.
-  if (!OidIsValid(index) && rel->rd_refcnt > 1) {
-    table_close(rel, NoLock);
-    return;
-  }
   if (!OidIsValid(index)) {
+    // The server makes no index of a table that a cursor of this session is reading.
+    if (rel->rd_refcnt > 1) {
+      table_close(rel, NoLock);
+      return;
+    }
     CreateKeyIndex(rel, plan);
     rel = table_open(relid, NoLock);
     index = FindKeyIndex(rel, plan);

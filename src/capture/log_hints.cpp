@@ -1,11 +1,9 @@
 // Shared memory about change logs; see log_hints.hpp.
 #include "capture/log_hints.hpp"
 
+#include "pg/shared_memory.hpp"
+
 extern "C" {
-#include "port/atomics.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "storage/spin.h"
 #include "utils/timestamp.h"
 }
@@ -41,8 +39,6 @@ struct Hints {
 };
 
 Hints *hints = nullptr;  // nullptr: the library was not preloaded
-shmem_request_hook_type next_shmem_request = nullptr;
-shmem_startup_hook_type next_shmem_startup = nullptr;
 
 WriterHint *WriterHintOf(Oid source) { return &hints->writers[source % kWriterSlots]; }
 Settled *SettledOf(Oid source, int number) { return &hints->settled[source % kSettledSlots][number]; }
@@ -58,29 +54,18 @@ bool IsBehind(Settled *settled, Oid segment, const Frontier *frontier) {
   return known && Includes(*frontier, behind);
 }
 
-void RequestHints() {
-  if (next_shmem_request != nullptr) next_shmem_request();
-  RequestAddinShmemSpace(sizeof(Hints));
-}
-
-void StartHints() {
-  if (next_shmem_startup != nullptr) next_shmem_startup();
-  bool found;
-  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-  hints = static_cast<Hints *>(ShmemInitStruct("pg_stream log hints", sizeof(Hints), &found));
-  if (!found) {
-    memset(hints, 0, sizeof(Hints));
-    for (WriterHint &writer : hints->writers) {
-      pg_atomic_init_u32(&writer.segment, 0);
-      pg_atomic_init_u64(&writer.next_look, 0);
-    }
-    for (auto &slot : hints->settled)
-      for (Settled &settled : slot) {
-        SpinLockInit(&settled.lock);
-        pg_atomic_init_u32(&settled.segment, InvalidOid);
-      }
+void StartHints(void *memory, bool found) {
+  hints = static_cast<Hints *>(memory);
+  if (found) return;
+  for (WriterHint &writer : hints->writers) {
+    pg_atomic_init_u32(&writer.segment, 0);
+    pg_atomic_init_u64(&writer.next_look, 0);
   }
-  LWLockRelease(AddinShmemInitLock);
+  for (auto &slot : hints->settled)
+    for (Settled &settled : slot) {
+      SpinLockInit(&settled.lock);
+      pg_atomic_init_u32(&settled.segment, InvalidOid);
+    }
 }
 
 }  // namespace
@@ -94,11 +79,7 @@ void SetWritingSegment(Oid source, int segment) {
 }
 
 bool MayLookAtLog(Oid source, int64 every_ms) {
-  if (hints == nullptr) return true;
-  pg_atomic_uint64 *next_look = &WriterHintOf(source)->next_look;
-  const uint64 now = static_cast<uint64>(GetCurrentTimestamp());
-  uint64 known = pg_atomic_read_u64(next_look);
-  return now >= known && pg_atomic_compare_exchange_u64(next_look, &known, now + static_cast<uint64>(every_ms) * 1000);
+  return hints == nullptr || TakeTurn(&WriterHintOf(source)->next_look, static_cast<uint64>(GetCurrentTimestamp()), every_ms);
 }
 
 void NoteSettled(Oid source, int number, Oid segment, const Frontier *frontier, uint64 last_xid) {
@@ -147,11 +128,8 @@ SegmentSet SettledSegments(const StreamSource *source, const Frontier *frontier)
 }
 
 void InitLogHints() {
-  if (!process_shared_preload_libraries_in_progress) return;
-  next_shmem_request = shmem_request_hook;
-  shmem_request_hook = RequestHints;
-  next_shmem_startup = shmem_startup_hook;
-  shmem_startup_hook = StartHints;
+  const SharedArea area = {"pg_stream log hints", sizeof(Hints), 0, StartHints};
+  AddSharedArea(&area);
 }
 
 }  // namespace pgstream

@@ -2,15 +2,12 @@
 #include "pg/compile_request.hpp"
 
 #include "pg/settings.hpp"
+#include "pg/shared_memory.hpp"
 
 extern "C" {
 #include "access/parallel.h"
 #include "access/xlog.h"
-#include "port/atomics.h"
 #include "postmaster/bgworker.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 }
 
@@ -26,8 +23,6 @@ struct Requests {
   pg_atomic_uint64 next_of[kSlots];  // of the keys of a slot
 };
 Requests *requests = nullptr;  // nullptr: the library was not preloaded
-shmem_request_hook_type next_shmem_request = nullptr;
-shmem_startup_hook_type next_shmem_startup = nullptr;
 
 // The latest keys this backend has asked for.
 constexpr unsigned kRemembered = 64;
@@ -46,27 +41,11 @@ pg_atomic_uint64 *NextOf(const CodeKey *key) {
   return &requests->next_of[slot % kSlots];
 }
 
-// True for one of all backends, once in so many milliseconds.
-bool TakeTurn(pg_atomic_uint64 *next, uint64 now, int64 every_ms) {
-  uint64 known = pg_atomic_read_u64(next);
-  return now >= known && pg_atomic_compare_exchange_u64(next, &known, now + static_cast<uint64>(every_ms) * 1000);
-}
-
-void RequestMemory() {
-  if (next_shmem_request != nullptr) next_shmem_request();
-  RequestAddinShmemSpace(sizeof(Requests));
-}
-
-void StartMemory() {
-  if (next_shmem_startup != nullptr) next_shmem_startup();
-  bool found;
-  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-  requests = static_cast<Requests *>(ShmemInitStruct("pg_stream compile requests", sizeof(Requests), &found));
-  if (!found) {
-    pg_atomic_init_u64(&requests->next, 0);
-    for (pg_atomic_uint64 &next : requests->next_of) pg_atomic_init_u64(&next, 0);
-  }
-  LWLockRelease(AddinShmemInitLock);
+void Start(void *memory, bool found) {
+  requests = static_cast<Requests *>(memory);
+  if (found) return;
+  pg_atomic_init_u64(&requests->next, 0);
+  for (pg_atomic_uint64 &next : requests->next_of) pg_atomic_init_u64(&next, 0);
 }
 
 }  // namespace
@@ -97,11 +76,8 @@ void PutOffCompiling(const CodeKey *key) {
 }
 
 void InitCompileRequests() {
-  if (!process_shared_preload_libraries_in_progress) return;
-  next_shmem_request = shmem_request_hook;
-  shmem_request_hook = RequestMemory;
-  next_shmem_startup = shmem_startup_hook;
-  shmem_startup_hook = StartMemory;
+  const SharedArea area = {"pg_stream compile requests", sizeof(Requests), 0, Start};
+  AddSharedArea(&area);
 }
 
 }  // namespace pgstream

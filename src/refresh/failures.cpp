@@ -2,12 +2,10 @@
 #include "refresh/failures.hpp"
 
 #include "pg/boundary.hpp"
+#include "pg/shared_memory.hpp"
 
 extern "C" {
 #include "mb/pg_wchar.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 }
 
@@ -29,8 +27,6 @@ struct SharedFailures {
 
 SharedFailures *shared = nullptr;
 LWLock *lock = nullptr;
-shmem_request_hook_type next_shmem_request = nullptr;
-shmem_startup_hook_type next_shmem_startup = nullptr;
 
 // What is forgotten at commit, in TopTransactionContext.
 struct Forgetting {
@@ -104,20 +100,9 @@ void AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransacti
       forgettings = foreach_delete_current(forgettings, cell);
 }
 
-void RequestMemory() {
-  if (next_shmem_request != nullptr) next_shmem_request();
-  RequestAddinShmemSpace(sizeof(SharedFailures));
-  RequestNamedLWLockTranche(kName, 1);
-}
-
-void StartMemory() {
-  if (next_shmem_startup != nullptr) next_shmem_startup();
-  bool found;
-  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-  shared = static_cast<SharedFailures *>(ShmemInitStruct(kName, sizeof(SharedFailures), &found));
-  if (!found) memset(shared, 0, sizeof(SharedFailures));
+void Start(void *memory, bool) {
+  shared = static_cast<SharedFailures *>(memory);
   lock = &GetNamedLWLockTranche(kName)->lock;
-  LWLockRelease(AddinShmemInitLock);
 }
 
 }  // namespace
@@ -181,10 +166,8 @@ void ForgetFailures(Oid relid, uint64 last) {
 }
 
 void InitFailures() {
-  next_shmem_request = shmem_request_hook;
-  shmem_request_hook = RequestMemory;
-  next_shmem_startup = shmem_startup_hook;
-  shmem_startup_hook = StartMemory;
+  const SharedArea area = {kName, sizeof(SharedFailures), 1, Start};
+  AddSharedArea(&area);
   RegisterXactCallback(AtTransactionEnd, nullptr);
   RegisterSubXactCallback(AtSubtransactionEnd, nullptr);
 }
