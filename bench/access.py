@@ -1,14 +1,11 @@
 """Reads of a stream table beside the same reads of a plain table, where more than a scan in one process is involved:
 parallel scans, ranges of an index, the first lookup of a new backend, and lookups while others write and fold."""
 
-import glob
 import os
 import threading
 
-from harness import figure, interleave, milliseconds, percentile, ratio, times
+from harness import SERIAL, figure, interleave, milliseconds, percentile, ratio, times
 from source import Source
-
-SERIAL = "SET max_parallel_workers_per_gather = 0"
 
 
 def access(server, report, options):
@@ -27,7 +24,9 @@ def side_by_side(server, source, report, options):
     rows = []
     range_end = source.size // 3
     for what, settings, query, node, bar in (
-            ("parallel scan, two workers", ("SET max_parallel_workers_per_gather = 2", "SET parallel_setup_cost = 0", "SET parallel_tuple_cost = 0", "SET min_parallel_table_scan_size = 0"), "SELECT sum(amount) FROM {}", "Parallel Seq Scan", 1.25),
+            ("parallel scan, two workers", ("SET max_parallel_workers_per_gather = 2", "SET parallel_setup_cost = 0", "SET parallel_tuple_cost = 0",
+                                            "SET min_parallel_table_scan_size = 0"),
+             "SELECT sum(amount) FROM {}", "Parallel Seq Scan", 1.25),
             (f"{range_end:,} rows by an index", (SERIAL, "SET enable_seqscan = off", "SET enable_bitmapscan = off"),
              f"SELECT sum(amount) FROM {{}} WHERE id <= {range_end}", "Index Scan", 1.15)):
         reader = server.connect()
@@ -50,14 +49,9 @@ def first_lookups(server, session, source, report, options):
     """New backends look one key up, with a thousandth of the source pending."""
     source.change(session, source.size // 1000)
 
-    def lookup(table):
-        new = server.connect()
-        new.run(SERIAL, "SELECT 1")
-        elapsed = new.seconds(f"SELECT total FROM {table} WHERE g = 5")
-        new.close()
-        return elapsed
-
-    samples = interleave(5 * options.rounds, {table: lambda table=table: lookup(table) for table in ("totals", "totals_heap")})
+    samples = interleave(5 * options.rounds, {
+        table: lambda table=table: server.in_new_backend(f"SELECT total FROM {table} WHERE g = 5", SERIAL, "SELECT 1")
+        for table in ("totals", "totals_heap")})
     more = milliseconds(samples["totals"]) - milliseconds(samples["totals_heap"])
     report.table("The first lookup of a new backend: against a plain table", ("pending", "plain table, ms", "stream table, ms"),
                  [(f"{source.size // 1000:,} changes", figure(milliseconds(samples["totals_heap"])), figure(milliseconds(samples["totals"])))],
@@ -94,12 +88,7 @@ def while_folding(server, session, source, report, options):
         if folding:
             stop.set()
             folder.join()
-        latencies = []
-        for path in glob.glob(prefix + ".*"):
-            with open(path) as file:
-                latencies += [int(line.split()[2]) / 1000 for line in file]
-            os.unlink(path)
-        return latencies
+        return server.latencies(prefix)
 
     samples = {"idle": [], "folding": []}
     for _ in range(options.rounds):

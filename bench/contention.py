@@ -7,7 +7,6 @@ number of rows); and that at the end each stream table is compared with its quer
 the writers' latencies, deadlocks and errors, what writers waited for, and memory and log size over time.
 """
 
-import glob
 import os
 import re
 import subprocess
@@ -80,11 +79,7 @@ class Slices:
             output = process.communicate()[0]
             if process.returncode != 0 or re.search(r"ERROR|aborted", output):
                 self.failures.append(f"{name}: " + " / ".join(re.findall(r".*(?:rror|abort).*", output)[:3]))
-        latencies = []
-        for path in glob.glob(os.path.join(self.server.scratch, f"*.{self.number}.log.*")):
-            with open(path) as file:
-                latencies += [int(line.split()[2]) / 1000 for line in file]
-            os.unlink(path)
+        latencies = self.server.latencies(os.path.join(self.server.scratch, f"*.{self.number}.log"))
         if not latencies:
             raise SystemExit("no writer got through: " + "; ".join(self.failures))
         return latencies

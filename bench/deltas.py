@@ -4,7 +4,7 @@ It promises that everything is pending, that all of it was summed column by colu
 answers are the same. The stream table's base is empty, so what is timed is reading the log, grouping it and returning the groups.
 """
 
-from harness import figure, interleave, milliseconds, ratio, require_incremental, require_same, times
+from harness import SERIAL, figure, interleave, milliseconds, ratio, require_incremental, require_same, times
 
 SHAPES = (
     ("integer key, sum of integers, count", "k integer, v integer", "i % 10000, i % 1000",
@@ -31,11 +31,7 @@ def deltas(server, report, options):
         session.run(f"INSERT INTO changes SELECT {values} FROM generate_series(1, {size}) AS i", "VACUUM (ANALYZE) changes")
 
         def read(statement):
-            new = server.connect()
-            new.run("SET max_parallel_workers_per_gather = 0", "SELECT count(*) FROM pgstream.pgs_log")
-            elapsed = new.seconds(statement)
-            new.close()
-            return elapsed
+            return server.in_new_backend(statement, SERIAL, "SELECT count(*) FROM pgstream.pgs_log")
 
         plan = "\n".join(row[0] for row in session.rows("EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF) " + SUMMARY.format("grouped")))
         if f"Changes Summed: {size}" not in plan:

@@ -5,12 +5,16 @@ that a figure is the fastest of its rounds (what else goes on in a machine only 
 printed with what was measured.
 """
 
+import glob
 import os
 import re
 import subprocess
 import time
 
 import psycopg2
+
+
+SERIAL = "SET max_parallel_workers_per_gather = 0"
 
 
 class Server:
@@ -26,7 +30,7 @@ class Server:
         connection.autocommit = True
         session = Session(connection, self.cpu_clock)
         if self.cpu_clock:
-            session.run("SET max_parallel_workers_per_gather = 0")
+            session.run(SERIAL)
         return session
 
     def pgbench(self, script, clients, seconds, database="bench", log=None):
@@ -38,6 +42,24 @@ class Server:
                    "-j", str(min(clients, os.cpu_count() or 1)), "-T", str(seconds)] + (["-l", "--log-prefix", log] if log else []) + [database]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return float(re.search(r"^tps = ([0-9.]+)", output, re.MULTILINE).group(1))
+
+
+    def latencies(self, log):
+        """Takes the files of pgbench runs whose log's prefix was this, or matches it: milliseconds of each transaction."""
+        found = []
+        for path in glob.glob(log + ".*"):
+            with open(path) as file:
+                found += [int(line.split()[2]) / 1000 for line in file]
+            os.unlink(path)
+        return found
+
+    def in_new_backend(self, statement, *before):
+        """Time of a statement that a new connection sends after others."""
+        new = self.connect()
+        new.run(*before)
+        elapsed = new.seconds(statement)
+        new.close()
+        return elapsed
 
 
 class Session:

@@ -1,12 +1,11 @@
 """What reading a stream table costs with changes pending: scans and point lookups beside a plain table, and a fresh read
 beside running the defining query."""
 
-from harness import figure, interleave, milliseconds, ratio, times
+from harness import SERIAL, figure, interleave, milliseconds, ratio, times
 from source import Source
 
 LEVELS = ((0, "nothing"), (0.0001, "0.01 %"), (0.001, "0.1 %"), (0.01, "1 %"))
 SCAN_BARS = {"nothing": 1.02, "0.01 %": 1.05, "0.1 %": 1.1, "1 %": 1.4}
-SERIAL = "SET max_parallel_workers_per_gather = 0"
 
 
 def lookup_function(name, query):
@@ -45,17 +44,9 @@ def reads(server, report, options):
         wanted = round(source.size * share)
         source.change(session, wanted - pending)
         pending = wanted
-
-        def new_backend():
-            new = server.connect()
-            new.run(SERIAL)
-            elapsed = new.seconds(summary.format("totals"))
-            new.close()
-            return elapsed
-
         unread = iter(warm)
         fresh = interleave(options.rounds, {
-            "new": new_backend, "warm": lambda: next(unread).seconds(summary.format("totals")),
+            "new": lambda: server.in_new_backend(summary.format("totals"), SERIAL), "warm": lambda: next(unread).seconds(summary.format("totals")),
             "query": lambda: session.seconds(summary.format(f"({source.totals}) AS q"))})
         for other in warm:
             other.close()

@@ -139,13 +139,6 @@ SELECT refresh_streams('direct_groups') > 0 AS refreshed;
 CREATE TABLE calc (id int PRIMARY KEY, a int, c int, s int2, l bigint);
 CREATE TABLE quotients USING pgstream AS SELECT a % 3 AS rest, sum(a / c) AS q, max(a * 1000) AS m, min(-s) AS n, avg(l * 2) AS l, sum(l::int) AS i, count(*) FROM calc GROUP BY 1;
 CREATE TABLE remainders USING pgstream AS SELECT s + 1::int2 AS next, a % c AS rest, sum(s * s) FROM calc WHERE c <> 7 GROUP BY 1, 2;
-CREATE FUNCTION raised(query text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-  EXECUTE query;
-  RETURN 'nothing';
-EXCEPTION WHEN OTHERS THEN
-  RETURN SQLSTATE || ': ' || SQLERRM;
-END $$;
 CREATE FUNCTION both_raise(stream text, OUT of_query text, OUT of_stream text) LANGUAGE sql AS
   $$ SELECT raised(pgstream.defining_query(stream::regclass)), raised('SELECT * FROM ' || stream) $$;
 INSERT INTO calc SELECT i, i * 7 - 50, i % 5 + 1, i % 9, i * 3 FROM generate_series(1, 60) i;

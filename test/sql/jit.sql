@@ -71,13 +71,6 @@ ROLLBACK;
 
 -- Errors: the same from the query and from the stream table, however it is evaluated.
 CREATE TABLE numbers (i int, s int2, l bigint, f float8, r real, d date);
-CREATE FUNCTION raised(query text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-  EXECUTE query;
-  RETURN 'nothing';
-EXCEPTION WHEN OTHERS THEN
-  RETURN SQLSTATE || ': ' || SQLERRM;
-END $$;
 CREATE FUNCTION errors(output text, sample text) RETURNS TABLE (level text, query text, stream text) LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('CREATE TABLE failing USING pgstream AS SELECT %s AS x FROM numbers', output);

@@ -135,13 +135,6 @@ SELECT * FROM checked();
 CREATE TABLE calc (id int PRIMARY KEY, a int, c int, l bigint);
 INSERT INTO calc SELECT i, i * 7 - 50, i % 5 + 1, i FROM generate_series(1, 300) i;
 INSERT INTO calc VALUES (301, 5, 0, NULL), (302, 2147483647, 3, 9223372036854775807), (303, NULL, 0, 1);
-CREATE FUNCTION raised(query text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-  EXECUTE query;
-  RETURN 'nothing';
-EXCEPTION WHEN OTHERS THEN
-  RETURN SQLSTATE || ': ' || SQLERRM;
-END $$;
 CREATE FUNCTION both_raise(query text, OUT of_query text, OUT of_stream text) LANGUAGE plpgsql AS $$
 BEGIN
   of_query := raised(query);

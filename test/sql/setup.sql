@@ -74,3 +74,11 @@ CREATE FUNCTION explain_streams(schema name, properties text[], OUT name text, O
     WHERE amname = 'pgstream' AND relnamespace = schema::text::regnamespace AND e.property = ANY (properties)
     ORDER BY c.relname COLLATE "C", array_position(properties, e.property)
 $$;
+-- The error that a query raises, or 'nothing'.
+CREATE FUNCTION raised(query text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE query;
+  RETURN 'nothing';
+EXCEPTION WHEN OTHERS THEN
+  RETURN SQLSTATE || ': ' || SQLERRM;
+END $$;
