@@ -52,6 +52,44 @@ uint32_t LengthAt(const DecoderColumn &column, uint32_t row) noexcept {
          static_cast<uint32_t>(LoadUnsigned(column.values + static_cast<size_t>(column.width) * row, column.width));
 }
 
+/// Calls visit(lengths), where lengths(row) is the length of value `row` of a varying column: for loops over all rows.
+template <class Visit>
+auto WithLengths(const DecoderColumn &column, Visit visit) noexcept {
+  const uint8_t *const values = column.values;
+  const auto base = static_cast<uint32_t>(column.base);
+  switch (column.width) {
+    case 0:
+      return visit([base](uint32_t) { return base; });
+    case 1:
+      return visit([base, values](uint32_t row) { return base + values[row]; });
+    case 2:
+      return visit([base, values](uint32_t row) { return base + Load<uint16_t>(values + 2 * static_cast<size_t>(row)); });
+    default:
+      return visit([&column](uint32_t row) { return LengthAt(column, row); });
+  }
+}
+
+/// Moves *pos behind the bytes of a varying column's values.
+template <class Lengths>
+BatchStatus SkipBytes(const DecoderColumn &column, uint32_t nrows, Lengths lengths, const uint8_t **pos, const uint8_t *end) noexcept {
+  const size_t trailer = column.layout.length == kCStringLength ? 1 : 0;
+  const uint8_t *at = *pos;
+  for (uint32_t r = 0; r < nrows; r++) {
+    if (column.nulls != nullptr && GetBit(column.nulls, r))
+      continue;
+    const size_t bytes = lengths(r);
+    if (bytes > INT32_MAX)
+      return BatchStatus::kBadLength;
+    if (bytes + trailer > static_cast<size_t>(end - at))
+      return BatchStatus::kTruncated;
+    if (trailer != 0 && (at[bytes] != 0 || (bytes > 0 && std::memchr(at, 0, bytes) != nullptr)))
+      return BatchStatus::kBadCString;
+    at += bytes + trailer;
+  }
+  *pos = at;
+  return BatchStatus::kOk;
+}
+
 // The loops that a compiler turns into vector instructions: no branch, no call, and where values are contiguous (Stride equal
 // to their size) constant steps.
 template <class Value, class Difference>
@@ -251,20 +289,7 @@ BatchStatus BatchDecoder::OpenColumn(DecoderColumn *column, uint8_t form, const 
     return BatchStatus::kOk;
 
   column->bytes = *pos;
-  for (uint32_t r = 0; r < nrows_; r++) {
-    if (column->nulls != nullptr && GetBit(column->nulls, r))
-      continue;
-    const size_t bytes = LengthAt(*column, r);
-    const size_t trailer = length == kCStringLength ? 1 : 0;
-    if (bytes > INT32_MAX)
-      return BatchStatus::kBadLength;
-    if (bytes + trailer > static_cast<size_t>(end - *pos))
-      return BatchStatus::kTruncated;
-    if (trailer != 0 && ((*pos)[bytes] != 0 || (bytes > 0 && std::memchr(*pos, 0, bytes) != nullptr)))
-      return BatchStatus::kBadCString;
-    *pos += bytes + trailer;
-  }
-  return BatchStatus::kOk;
+  return WithLengths(*column, [=](auto lengths) { return SkipBytes(*column, nrows_, lengths, pos, end); });
 }
 
 int BatchDecoder::Weight(uint32_t row) const noexcept {
@@ -366,20 +391,25 @@ bool BatchDecoder::Places(int i, const uint8_t **data, uint32_t *sizes) const no
   const int16_t length = column.layout.length;
   if (length > 0 && column.width != kPlain && !column.all_null)
     return false;
-  const uint8_t *bytes = column.bytes;
-  for (uint32_t r = 0; r < nrows_; r++) {
-    const bool isnull = column.all_null || (column.nulls != nullptr && GetBit(column.nulls, r));
-    if (length > 0) {
-      data[r] = isnull ? nullptr : column.values + static_cast<size_t>(length) * r;
+  const auto isnull = [&column](uint32_t r) { return column.all_null || (column.nulls != nullptr && GetBit(column.nulls, r)); };
+  if (length > 0) {
+    for (uint32_t r = 0; r < nrows_; r++) {
+      data[r] = isnull(r) ? nullptr : column.values + static_cast<size_t>(length) * r;
       sizes[r] = static_cast<uint32_t>(length);
-      continue;
     }
-    sizes[r] = isnull ? 0 : LengthAt(column, r);
-    data[r] = bytes;
-    if (!isnull)
-      bytes += sizes[r] + (length == kCStringLength ? 1u : 0u);
+    return true;
   }
-  return true;
+  const uint32_t nrows = nrows_, trailer = length == kCStringLength ? 1 : 0;
+  return WithLengths(column, [=](auto lengths) {
+    const uint8_t *bytes = column.bytes;
+    for (uint32_t r = 0; r < nrows; r++) {
+      sizes[r] = isnull(r) ? 0 : lengths(r);
+      data[r] = bytes;
+      if (!isnull(r))
+        bytes += sizes[r] + trailer;
+    }
+    return true;
+  });
 }
 
 void BatchDecoder::Weights(int8_t *out) const noexcept {

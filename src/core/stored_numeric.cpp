@@ -143,6 +143,32 @@ int StoredScale(const uint8_t *data, uint32_t size) noexcept {
   return (header & kShort) != 0 ? (header & kShortScale) >> kShortScaleShift : header & 0x3FFF;
 }
 
+namespace {
+
+template <int64_t kDivisor>
+bool DropDigits(int64_t *number) noexcept {
+  const int64_t quotient = *number / kDivisor;
+  const bool exact = quotient * kDivisor == *number;
+  *number = quotient;
+  return exact;
+}
+
+// Divides by ten to the power of ndigits, at most 3; false when something remains. By constants: it is done with every value.
+bool DropZeroes(int64_t *number, int ndigits) noexcept {
+  switch (ndigits) {
+    case 0:
+      return true;
+    case 1:
+      return DropDigits<10>(number);
+    case 2:
+      return DropDigits<100>(number);
+    default:
+      return DropDigits<1000>(number);
+  }
+}
+
+}  // namespace
+
 bool StoredInteger(const uint8_t *data, uint32_t size, int scale, int64_t *value) noexcept {
   Parts parts;
   if (!Take({data, size}, &parts) || parts.scale != scale) return false;
@@ -152,12 +178,8 @@ bool StoredInteger(const uint8_t *data, uint32_t size, int scale, int64_t *value
   if (parts.ndigits > 0 && ndigits > kNarrowDigits) return false;
   int64_t number = 0;
   for (int i = 0; i < parts.ndigits; i++) number = number * kBase + DigitAt(parts, i);
-  if (parts.ndigits > 0)
-    for (int i = parts.ndigits; i < ndigits; i++) number *= kBase;
-  for (int i = scale; i < behind * 4; i++) {
-    if (number % 10 != 0) return false;
-    number /= 10;
-  }
+  if (parts.ndigits > 0) number *= static_cast<int64_t>(kPowers[ndigits - parts.ndigits]);
+  if (!DropZeroes(&number, behind * 4 - scale)) return false;
   *value = parts.negative ? -number : number;
   return true;
 }

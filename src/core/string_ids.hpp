@@ -15,8 +15,9 @@ class StringIds {
   /// Empty, without memory. New strings are refused once about `limit` bytes are in use.
   void Init(const MaskAllocator &allocator, size_t limit, uint64_t seed) noexcept;
 
-  /// The number of a string; -1 when it has none and the limit is reached.
-  int64_t IdOf(const uint8_t *data, uint32_t size) noexcept;
+  /// The numbers of rows' strings. A row whose bit in `nulls` (low bit first; nullptr: none) is set has none, and nothing of it is looked
+  /// at; left[r] is set, and ids[r] is of no use, where a new string is beyond the limit.
+  void IdsOf(uint32_t nrows, const uint8_t *const *data, const uint32_t *sizes, const uint8_t *nulls, int64_t *ids, uint8_t *left) noexcept;
 
   /// The bytes of a number's string.
   const uint8_t *Bytes(int64_t id, uint32_t *size) const noexcept {
@@ -29,10 +30,13 @@ class StringIds {
 
  private:
   struct Entry {
+    uint64_t first, last;  // the words of its ends: all of it, up to 16 bytes
     const uint8_t *data;
     uint32_t size;
     uint32_t hash;
   };
+  struct Ends;
+  int64_t Find(const Ends &ends, uint32_t hash, const uint8_t *data, uint32_t size) noexcept;
   void Grow() noexcept;
   const uint8_t *Keep(const uint8_t *data, uint32_t size) noexcept;
 

@@ -72,19 +72,16 @@ void TakeStored(DirectGroups *direct, int number, uint32 nrows) {
   DirectColumn *const column = &direct->columns[number];
   int64 *const values = DirectValues(direct, number);
   const uint8 *const nulls = direct->given[number].nulls;
+  if (column->kind == DirectKind::Bytes)
+    return column->ids->IdsOf(nrows, direct->places, direct->sizes, nulls, values, direct->left);
   for (uint32 row = 0; row < nrows; row++) {
     if (nulls != nullptr && (nulls[row / 8] >> (row % 8) & 1) != 0) continue;
     const uint8 *const data = direct->places[row];
     const uint32 size = direct->sizes[row];
-    if (column->kind == DirectKind::Bytes) {
-      values[row] = column->ids->IdOf(data, size);
-      if (values[row] < 0) direct->left[row] = 1;
-    } else {
-      if (column->scale < 0) column->scale = StoredScale(data, size);
-      if (column->scale < 0 || !StoredInteger(data, size, column->scale, &values[row])) {
-        values[row] = 0;
-        direct->left[row] = 1;
-      }
+    if (column->scale < 0) column->scale = StoredScale(data, size);
+    if (column->scale < 0 || !StoredInteger(data, size, column->scale, &values[row])) {
+      values[row] = 0;
+      direct->left[row] = 1;
     }
   }
 }

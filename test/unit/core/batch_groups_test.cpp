@@ -270,6 +270,16 @@ void Try(uint64_t seed) {
   }
 }
 
+// The number of one string; -1 when it is left.
+int64_t IdOf(StringIds *ids, const void *data, size_t size) {
+  const auto *place = static_cast<const uint8_t *>(data);
+  const auto bytes = static_cast<uint32_t>(size);
+  int64_t id = 0;
+  uint8_t left = 0;
+  ids->IdsOf(1, &place, &bytes, nullptr, &id, &left);
+  return left != 0 ? -1 : id;
+}
+
 TEST(StringIds, EqualBytesHaveOneId) {
   Memory memory;
   StringIds ids;
@@ -279,7 +289,7 @@ TEST(StringIds, EqualBytesHaveOneId) {
   for (int i = 0; i < 20000; i++) {
     std::string text(rng() % (rng() % 4 == 0 ? 200 : 5), 'a');
     for (char &c : text) c = static_cast<char>(rng() % 3);
-    const int64_t id = ids.IdOf(reinterpret_cast<const uint8_t *>(text.data()), static_cast<uint32_t>(text.size()));
+    const int64_t id = IdOf(&ids, text.data(), text.size());
     const auto [found, added] = expected.emplace(text, static_cast<int64_t>(expected.size()));
     ASSERT_EQ(id, found->second);
   }
@@ -297,12 +307,46 @@ TEST(StringIds, BeyondTheLimitKnownOnesAreFound) {
   int64_t known = 0;
   for (uint64_t round = 0; round < 2; round++) {
     for (uint64_t i = 0; i < 5000; i++) {
-      const int64_t id = ids.IdOf(reinterpret_cast<const uint8_t *>(&i), sizeof(i));
+      const int64_t id = IdOf(&ids, &i, sizeof(i));
       if (round == 0 && id >= 0) known++;
       EXPECT_EQ(id, static_cast<int64_t>(i) < known ? static_cast<int64_t>(i) : -1);
     }
     EXPECT_GT(known, 100);
     EXPECT_LT(known, 2000);
+  }
+}
+
+// Many rows at once, NULLs among them, whose places nobody may look at; strings that differ in any one byte have different numbers.
+TEST(StringIds, RowsAtOnce) {
+  Memory memory;
+  StringIds ids;
+  ids.Init({Memory::Allocate, Memory::Release, &memory}, 4 * 1024 * 1024, 99);
+  std::mt19937_64 rng(7);
+  std::map<std::string, int64_t> expected;
+  for (int round = 0; round < 200; round++) {
+    const auto nrows = static_cast<uint32_t>(rng() % 200);
+    std::vector<std::string> texts(nrows);
+    std::vector<const uint8_t *> places(nrows);
+    std::vector<uint32_t> sizes(nrows);
+    std::vector<uint8_t> nulls(nrows / 8 + 1), left(nrows);
+    std::vector<int64_t> numbers(nrows, -7);
+    for (uint32_t r = 0; r < nrows; r++) {
+      texts[r] = std::string(rng() % 40, 'x');
+      if (!texts[r].empty()) texts[r][rng() % texts[r].size()] = static_cast<char>(rng() % 2);
+      places[r] = reinterpret_cast<const uint8_t *>(texts[r].data());
+      sizes[r] = static_cast<uint32_t>(texts[r].size());
+      if (rng() % 5 != 0) continue;
+      nulls[r / 8] = static_cast<uint8_t>(nulls[r / 8] | 1 << (r % 8));
+      places[r] = nullptr;
+    }
+    ids.IdsOf(nrows, places.data(), sizes.data(), nulls.data(), numbers.data(), left.data());
+    for (uint32_t r = 0; r < nrows; r++) {
+      EXPECT_EQ(left[r], 0);
+      if (places[r] == nullptr)
+        EXPECT_EQ(numbers[r], -7);
+      else
+        EXPECT_EQ(numbers[r], expected.emplace(texts[r], static_cast<int64_t>(expected.size())).first->second);
+    }
   }
 }
 
