@@ -173,19 +173,21 @@ void BatchGroups::GrowDirectory() noexcept {
   capacity_ = capacity;
 }
 
-// A record of zeros for one more group.
-uint32_t BatchGroups::NewGroup() noexcept {
-  if (count_ + 2 > room_) {
-    const uint32_t room = room_ == 0 ? kFirstRoom : room_ * 2;
-    auto *records = static_cast<int64_t *>(allocator_.allocate(allocator_.context, room * stride_ * sizeof(int64_t)));
-    std::memset(records, 0, room * stride_ * sizeof(int64_t));
-    if (room_ > 0) {
-      std::memcpy(records, records_, room_ * stride_ * sizeof(int64_t));
-      allocator_.release(allocator_.context, records_);
-    }
-    records_ = records;
-    room_ = room;
+// Records of zeros for more groups.
+void BatchGroups::MakeRoomForGroups() noexcept {
+  const uint32_t room = room_ == 0 ? kFirstRoom : room_ * 2;
+  auto *records = static_cast<int64_t *>(allocator_.allocate(allocator_.context, room * stride_ * sizeof(int64_t)));
+  std::memset(records, 0, room * stride_ * sizeof(int64_t));
+  if (room_ > 0) {
+    std::memcpy(records, records_, room_ * stride_ * sizeof(int64_t));
+    allocator_.release(allocator_.context, records_);
   }
+  records_ = records;
+  room_ = room;
+}
+
+uint32_t BatchGroups::NewGroup() noexcept {
+  if (count_ + 2 > room_) MakeRoomForGroups();
   return ++count_;
 }
 
@@ -193,29 +195,24 @@ uint32_t BatchGroups::NewGroup() noexcept {
 template <int kKeys>
 void BatchGroups::Hash(uint32_t nrows, const int64_t *const *values) noexcept {
   const int nkeys = kKeys >= 0 ? kKeys : plan_->nkeys;
+  const uint64_t seed = seed_, mask = capacity_ - 1;
+  const uint32_t *const directory = directory_;
+  uint64_t *const hashes = hashes_;
   for (uint32_t r = 0; r < nrows; r++) {
-    uint64_t hash = seed_;
+    uint64_t hash = seed;
     for (int i = 0; i < nkeys; i++) hash = Mix(hash ^ static_cast<uint64_t>(values[i][r]));
-    hashes_[r] = hash;
-    __builtin_prefetch(&directory_[hash & (capacity_ - 1)]);
+    hashes[r] = hash;
+    __builtin_prefetch(&directory[hash & mask]);
   }
 }
 
-// Fetches the record that a row is likely to be of.
-void BatchGroups::Fetch(uint32_t row) const noexcept {
-  if (records_ == nullptr) return;
-  const int64_t *record = records_ + directory_[hashes_[row] & (capacity_ - 1)] * stride_;
-  __builtin_prefetch(record, 1);
-  __builtin_prefetch(record + stride_ - 1, 1);
-}
-
-// The number of a row's record; 0 when its group is beyond the limit.
+// The number of a row's record; 0 when its group is beyond the limit. What it needs of the groups is with the caller, in `at_hand`.
 template <int kKeys>
-uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row) noexcept {
+uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row, uint64_t hash, AtHand *at_hand) noexcept {
   const int nkeys = kKeys >= 0 ? kKeys : plan_->nkeys;
-  uint64_t at = hashes_[row] & (capacity_ - 1);
-  for (uint32_t found; (found = directory_[at]) != 0; at = (at + 1) & (capacity_ - 1)) {
-    const int64_t *keys = records_ + found * stride_;
+  uint64_t at = hash & at_hand->mask;
+  for (uint32_t found; (found = at_hand->directory[at]) != 0; at = (at + 1) & at_hand->mask) {
+    const int64_t *keys = at_hand->records + found * at_hand->stride;
     int same = 0;
     while (same < nkeys && keys[same] == values[same][row]) same++;
     if (same == nkeys) return found;
@@ -226,6 +223,7 @@ uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row) noexcept 
   directory_[at] = made;
   // Half full at most.
   if (static_cast<uint64_t>(count_) * 2 > capacity_) GrowDirectory();
+  *at_hand = Hand();
   return made;
 }
 
@@ -235,11 +233,18 @@ uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *colu
   for (int i = 0; i < plan_->nkeys; i++) keys[i] = columns[plan_->keys[i]].values;
   uint32_t nleft = 0;
   Hash<kKeys>(nrows, keys);
-  for (uint32_t r = 0; r < nrows && r < kAhead; r++) Fetch(r);
+  AtHand at_hand = Hand();
+  const uint64_t *const hashes = hashes_;
+  const uint8_t *const passed = passed_;
+  uint32_t *const groups = groups_;
   for (uint32_t r = 0; r < nrows; r++) {
-    if (r + kAhead < nrows) Fetch(r + kAhead);
-    groups_[r] = passed_[r] != 0 && left[r] == 0 ? Find<kKeys>(keys, r) : 0;
-    left[r] = static_cast<uint8_t>(left[r] | (passed_[r] != 0 && groups_[r] == 0));
+    // The record that a later row is likely to be of.
+    const uint32_t ahead = r + kAhead < nrows ? r + kAhead : r;
+    const int64_t *const record = at_hand.records + at_hand.directory[hashes[ahead] & at_hand.mask] * at_hand.stride;
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch(record + at_hand.stride - 1, 1);
+    groups[r] = passed[r] != 0 && left[r] == 0 ? Find<kKeys>(keys, r, hashes[r], &at_hand) : 0;
+    left[r] = static_cast<uint8_t>(left[r] | (passed[r] != 0 && groups[r] == 0));
     nleft += left[r];
   }
   return nleft;
@@ -256,7 +261,10 @@ uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *column
     }
   }
   for (uint32_t r = 0; r < nrows; r++) left[r] = static_cast<uint8_t>(left[r] & passed_[r]);
-  if (capacity_ == 0) GrowDirectory();
+  if (capacity_ == 0) {
+    GrowDirectory();
+    MakeRoomForGroups();
+  }
   switch (plan_->nkeys) {
     case 0:
       return FindGroupsOf<0>(nrows, columns, left);

@@ -98,11 +98,19 @@ class BatchGroups {
   uint32_t FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
   template <int kKeys>
   uint32_t FindGroupsOf(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
+  // Copies of what finds groups: a loop that writes bytes would read the members anew with every row.
+  struct AtHand {
+    const int64_t *records;
+    const uint32_t *directory;
+    uint64_t mask;
+    size_t stride;
+  };
+  AtHand Hand() const noexcept { return {records_, directory_, capacity_ - 1, stride_}; }
   template <int kKeys>
-  uint32_t Find(const int64_t *const *keys, uint32_t row) noexcept;
+  uint32_t Find(const int64_t *const *keys, uint32_t row, uint64_t hash, AtHand *at_hand) noexcept;
   template <int kKeys>
   void Hash(uint32_t nrows, const int64_t *const *keys) noexcept;
-  void Fetch(uint32_t row) const noexcept;
+  void MakeRoomForGroups() noexcept;
   uint32_t NewGroup() noexcept;
   void GrowDirectory() noexcept;
   void AddSum(const BatchSum &sum, int slot, uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights) noexcept;
