@@ -1,6 +1,7 @@
 // Evaluating source rows; see row_evaluator.hpp.
 #include "delta/row_evaluator.hpp"
 
+#include "delta/direct_plan.hpp"
 #include "delta/evaluate.hpp"
 #include "delta/group_output.hpp"
 #include "delta/strategy.hpp"
@@ -90,6 +91,18 @@ bool EvaluatesRows(const Stream *stream) {
   return stream->mode == RefreshMode::Differential && strategy != Strategy::Recompute && strategy != Strategy::RecomputeAlways;
 }
 
+// Whether only few rows are evaluated, those that cannot be summed column by column: compiling would not pay then.
+bool SumsColumns(const DeltaPlan *plan, const RowExpressions *expressions) {
+  DirectPlan direct;
+  return plan->strategy == Strategy::Groups && GroupsKeepState(plan) && PlanDirectly(plan, expressions, &direct);
+}
+
+CompiledRow *CodeFor(Oid relid, const RowExpressions *expressions, bool sums_columns, OnMiss on_miss, NoCode *no_code) {
+  if (!sums_columns || JitSetting() != Jit::On) return NewCompiledRow(relid, expressions, on_miss, no_code);
+  *no_code = {"its changes are summed column by column", false};
+  return nullptr;
+}
+
 // Puts a row into the slot, by-reference values in the per-tuple memory.
 void FillSlot(RowEvaluator *evaluator, const char *image) {
   const RowExpressions *const row = &evaluator->expressions;
@@ -124,7 +137,7 @@ void Choose(RowEvaluator *evaluator) {
   evaluator->setting = JitSetting();
   evaluator->optimization = JitOptimization();
   NoCode no_code;
-  evaluator->compiled = NewCompiledRow(evaluator->relid, &evaluator->expressions, evaluator->on_miss, &no_code);
+  evaluator->compiled = CodeFor(evaluator->relid, &evaluator->expressions, evaluator->sums_columns, evaluator->on_miss, &no_code);
   evaluator->why_interpreted = no_code.why;
   evaluator->look_again = 0;
   if (evaluator->compiled == nullptr && no_code.awaited) {
@@ -152,6 +165,7 @@ RowEvaluator *NewRowEvaluator(const Stream *stream, OnMiss on_miss) {
   evaluator->relid = stream->relid;
   evaluator->on_miss = on_miss;
   evaluator->pause_us = kFirstPauseUs;
+  evaluator->sums_columns = SumsColumns(stream->plan, row);
   Choose(evaluator);
   return evaluator;
 }
@@ -195,7 +209,7 @@ void CompileStream(const Stream *stream) {
   RowExpressions expressions = {};
   TakeExpressions(stream->plan, &expressions);
   NoCode no_code;
-  (void)NewCompiledRow(stream->relid, &expressions, OnMiss::Compile, &no_code);
+  (void)CodeFor(stream->relid, &expressions, SumsColumns(stream->plan, &expressions), OnMiss::Compile, &no_code);
   LeaveOwnerScope(&scope);
   MemoryContextSwitchTo(saved);
   MemoryContextDelete(work);
@@ -223,7 +237,8 @@ const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code) {
   EnterOwnerScope(stream, &scope);
   RowExpressions expressions = {};
   TakeExpressions(stream->plan, &expressions);
-  const CompiledRow *const compiled = NewCompiledRow(stream->relid, &expressions, OnMiss::Interpret, &no_code);
+  const CompiledRow *const compiled =
+      CodeFor(stream->relid, &expressions, SumsColumns(stream->plan, &expressions), OnMiss::Interpret, &no_code);
   LeaveOwnerScope(&scope);
   if (compiled == nullptr) return psprintf("interpreted: %s", no_code.why);
   *code = compiled->code;

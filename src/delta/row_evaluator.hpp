@@ -27,6 +27,7 @@ struct RowEvaluator {
   MemoryContext code_context;
   Oid relid;
   OnMiss on_miss;
+  bool sums_columns;  // only rows that cannot be summed column by column are evaluated
   Jit setting;
   int optimization;
   TimestampTz look_again;  // for code that was asked for; 0: there is none to wait for

@@ -13,7 +13,7 @@ static const config_enum_entry kKeyedEvaluations[] = {{"auto", static_cast<int>(
                                                       {"never", static_cast<int>(KeyedEvaluation::Never), false},
                                                       {nullptr, 0, false}};
 
-static int jit = static_cast<int>(Jit::Off);
+static int jit = static_cast<int>(Jit::On);
 static int jit_optimization = 2;
 static bool jit_dump = false;
 
@@ -45,8 +45,8 @@ void InitSettings(bool preloaded) {
                            static_cast<int>(KeyedEvaluation::Auto), kKeyedEvaluations, PGC_USERSET, 0, nullptr, nullptr,
                            nullptr);
   DefineCustomEnumVariable("pgstream.jit", "Whether changes are evaluated by native code.",
-                           "on uses what was compiled at definition or refresh; force compiles when reading, too.", &jit,
-                           static_cast<int>(Jit::Off), kJits, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+                           "on uses what was compiled at definition, at refresh or by a worker; force compiles when reading, too.", &jit,
+                           static_cast<int>(Jit::On), kJits, PGC_USERSET, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("pgstream.jit_optimization", "How much the compiler optimizes native code.",
                           "The stored code of a stream table is of one level, for all sessions.", &jit_optimization, 2, 0, 3, PGC_SUSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("pgstream.jit_dump", "Writes the compiler's intermediate code beside the native code.", nullptr,

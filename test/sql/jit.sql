@@ -98,6 +98,14 @@ SET pgstream.jit = on;
 CREATE TABLE other (id int, a int[], b int4range, x text);
 CREATE TABLE subscript USING pgstream AS SELECT id, a[1] FROM other;
 SELECT name, evaluation(name) FROM unnest(ARRAY['subscript']) name;
+-- What is summed column by column evaluates hardly any row: nothing is compiled for it unless that is forced.
+CREATE TABLE summed USING pgstream AS SELECT k + 1 AS k, sum(a), count(*) FROM src GROUP BY 1;
+SELECT evaluation('summed');
+SET pgstream.jit = force;
+INSERT INTO src (id, k, a) VALUES (501, NULL, 1), (502, 1, 2);
+SELECT (differences('summed')).*;
+SELECT evaluation('summed');
+SET pgstream.jit = on;
 -- A reader does not compile, but asks for it.
 CREATE FUNCTION evaluation_soon(name text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
