@@ -28,7 +28,7 @@ class Serialization(Failure):
     """A serialization failure: under SERIALIZABLE the server may always ask for another attempt."""
 
 
-def jit_settings(seed, choice, drawn=('off', 'off', 'force 0', 'force 2')):
+def jit_settings(seed, choice, drawn=('off', 'on', 'force 0', 'force 2')):
     """How expressions are evaluated; drawn apart from what else is, so that a seed's statements stay the same."""
     modes = {'off': ('off',), 'force': ('force 0', 'force 2'), 'draw': drawn}[choice]
     mode, _, level = random.Random('jit %s' % seed).choice(modes).partition(' ')
