@@ -13,6 +13,10 @@ namespace {
 constexpr uint32_t kFirstRoom = 256;
 // So many rows before it is looked at, a group is fetched into the processor's caches.
 constexpr uint32_t kAhead = 16;
+// Groups of one integer are found without a hash where their keys are among so many that follow each other.
+constexpr uint64_t kNear = 65536;
+// Rows added at once that are worth looking at their range for it.
+constexpr uint32_t kManyRows = 256;
 
 bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return (nulls[row / 8] >> (row % 8) & 1) != 0; }
 
@@ -250,6 +254,62 @@ uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *colu
   return nleft;
 }
 
+// Chooses what is near from the rows of one call, once: keys around theirs.
+void BatchGroups::ChooseNear(uint32_t nrows, const int64_t *keys, const uint8_t *left) noexcept {
+  int64_t least = INT64_MAX, greatest = INT64_MIN;
+  for (uint32_t r = 0; r < nrows; r++) {
+    const bool counts = passed_[r] != 0 && left[r] == 0;
+    least = counts && keys[r] < least ? keys[r] : least;
+    greatest = counts && keys[r] > greatest ? keys[r] : greatest;
+  }
+  if (least > greatest) return;
+  near_chosen_ = true;
+  const uint64_t range = static_cast<uint64_t>(greatest) - static_cast<uint64_t>(least);
+  if (range >= kNear) return;
+  near_ = static_cast<uint32_t *>(allocator_.allocate(allocator_.context, kNear * sizeof(uint32_t)));
+  std::memset(near_, 0, kNear * sizeof(uint32_t));
+  near_from_ = static_cast<uint64_t>(least) - (kNear - range) / 2;
+}
+
+// As FindGroupsOf<1>. Rows that are not near, or the first of their group, are found by hash.
+uint32_t BatchGroups::FindGroupsNear(uint32_t nrows, const int64_t *keys, uint8_t *left) noexcept {
+  const uint64_t from = near_from_;
+  const uint32_t *const near = near_;
+  const uint8_t *const passed = passed_;
+  uint32_t *const groups = groups_;
+  uint32_t unknown = 0, far = 0, nleft = 0;
+  for (uint32_t r = 0; r < nrows; r++) {
+    const uint64_t at = static_cast<uint64_t>(keys[r]) - from;
+    const bool counts = passed[r] != 0 && left[r] == 0;
+    groups[r] = counts && at < kNear ? near[at] : 0;
+    unknown += counts && groups[r] == 0;
+    nleft += left[r];
+  }
+  if (unknown == 0) return nleft;
+  AtHand at_hand = Hand();
+  for (uint32_t r = 0; r < nrows; r++) {
+    if (groups[r] != 0 || passed[r] == 0 || left[r] != 0) continue;
+    const uint64_t at = static_cast<uint64_t>(keys[r]) - from;
+    groups[r] = Find<1>(&keys, r, Mix(seed_ ^ static_cast<uint64_t>(keys[r])), &at_hand);
+    if (groups[r] == 0) {
+      left[r] = 1;
+      nleft++;
+    } else if (at < kNear) {
+      near_[at] = groups[r];
+    } else {
+      far++;
+    }
+  }
+  // Keys have gone elsewhere, as those do that a sequence makes.
+  if (far > nrows / 2) ForgetNear();
+  return nleft;
+}
+
+void BatchGroups::ForgetNear() noexcept {
+  allocator_.release(allocator_.context, near_);
+  near_ = nullptr;
+}
+
 uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept {
   for (int i = 0; i < plan_->nkeys; i++) {
     const BatchColumnValues &key = columns[plan_->keys[i]];
@@ -269,6 +329,8 @@ uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *column
     case 0:
       return FindGroupsOf<0>(nrows, columns, left);
     case 1:
+      if (!near_chosen_ && nrows >= kManyRows) ChooseNear(nrows, columns[plan_->keys[0]].values, left);
+      if (near_ != nullptr) return FindGroupsNear(nrows, columns[plan_->keys[0]].values, left);
       return FindGroupsOf<1>(nrows, columns, left);
     case 2:
       return FindGroupsOf<2>(nrows, columns, left);

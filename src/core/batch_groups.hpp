@@ -108,6 +108,9 @@ class BatchGroups {
   AtHand Hand() const noexcept { return {records_, directory_, capacity_ - 1, stride_}; }
   template <int kKeys>
   uint32_t Find(const int64_t *const *keys, uint32_t row, uint64_t hash, AtHand *at_hand) noexcept;
+  void ChooseNear(uint32_t nrows, const int64_t *keys, const uint8_t *left) noexcept;
+  uint32_t FindGroupsNear(uint32_t nrows, const int64_t *keys, uint8_t *left) noexcept;
+  void ForgetNear() noexcept;
   template <int kKeys>
   void Hash(uint32_t nrows, const int64_t *const *keys) noexcept;
   void MakeRoomForGroups() noexcept;
@@ -125,6 +128,10 @@ class BatchGroups {
   uint32_t room_;        // records there is memory for
   uint32_t *directory_;  // open addressing over numbers of records; 0: free
   uint64_t capacity_;    // a power of two, or 0
+  // Of one key: the records of keys from near_from_ on; 0: not known. nullptr: there are none.
+  uint32_t *near_;
+  uint64_t near_from_;
+  bool near_chosen_;
   // Of the rows that are added.
   uint32_t rows_room_;
   uint64_t *hashes_;     // of each row's keys
