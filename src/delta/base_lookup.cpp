@@ -28,28 +28,42 @@ static constexpr int kMostPlaces = 4;
 // Rows of a pass over the base that are prepared together.
 static constexpr int kTogether = 16;
 
+// Rows that are found at once in a page.
+static constexpr int kMostFound = MaxHeapTuplesPerPage;
+
+struct Found {
+  HeapTupleData row;
+  int64 which;
+};
+
 struct BaseLookup {
   Relation rel;
   Snapshot snapshot;
+  bool for_fold;
   BaseRow row;
   Relation index;         // nullptr: none
   IndexScanDesc scan;     // of the index
   Place *places;
   int nplaces;
+  Found *found;           // kMostFound
+  Size row_room;          // what a new version of a row takes of its page, as far as seen
   MemoryContext context;  // an index scan keeps memory from one call to the next in whatever context is current
 };
 
-BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapshot) {
+BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold) {
   BaseLookup *const lookup = static_cast<BaseLookup *>(palloc0(sizeof(BaseLookup)));
   lookup->context = CurrentMemoryContext;
   lookup->rel = rel;
   lookup->snapshot = snapshot;
+  lookup->for_fold = for_fold;
+  lookup->row_room = BLCKSZ;
   lookup->row = {table_slot_create(rel, nullptr), ExtendedDescriptor(rel), 0};
   if (!OidIsValid(stream->key_index)) return lookup;
   lookup->index = index_open(stream->key_index, AccessShareLock);
   if (lookup->index->rd_index->indisready) {
     lookup->scan = BeginRawIndexScan(rel, lookup->index, snapshot, 1);
     lookup->places = static_cast<Place *>(palloc(sizeof(Place) * kPlaces));
+    lookup->found = static_cast<Found *>(palloc(sizeof(Found) * kMostFound));
   }
   return lookup;
 }
@@ -147,18 +161,50 @@ static int ByPlace(const void *a, const void *b) {
   return order != 0 ? order : left->which < right->which ? -1 : left->which > right->which;
 }
 
+// Finds what the snapshot sees at some places of one page.
+static int FindOnPage(BaseLookup *lookup, Buffer buffer, Place *places, int count) {
+  int nfound = 0;
+  LockBuffer(buffer, BUFFER_LOCK_SHARE);
+  for (int i = 0; i < count; i++) {
+    Found *const found = &lookup->found[nfound];
+    if (!heap_hot_search_buffer(&places[i].tid, lookup->rel, buffer, lookup->snapshot, &found->row, nullptr, true)) continue;
+    found->which = places[i].which;
+    nfound++;
+  }
+  LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+  return nfound;
+}
+
+// Visits the rows at some places of one page. heap would prune the page, which costs more than all else, whenever it is fetched
+// and some version has died; here it is where a fold would not find room beside the rows that it is about to replace.
+static void VisitPage(BaseLookup *lookup, Place *places, int count, CandidateVisitor visit, void *argument) {
+  const Buffer buffer = ReadBuffer(lookup->rel, ItemPointerGetBlockNumber(&places[0].tid));
+  if (lookup->for_fold && PageGetHeapFreeSpace(BufferGetPage(buffer)) < static_cast<Size>(count) * lookup->row_room)
+    heap_page_prune_opt(lookup->rel, buffer);
+  const int nfound = FindOnPage(lookup, buffer, places, count);
+  TupleTableSlot *const slot = lookup->row.slot;
+  HeapTuple const row = &reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tupdata;
+  Size room = lookup->row_room < BLCKSZ ? lookup->row_room : 0;
+  for (int i = 0; i < nfound; i++) {
+    *row = lookup->found[i].row;
+    room = Max(room, MAXALIGN(row->t_len) + sizeof(ItemIdData));
+    ExecStoreBufferHeapTuple(row, slot, buffer);
+    visit(&lookup->row, lookup->found[i].which, argument);
+  }
+  if (room > 0) lookup->row_room = room;
+  ReleaseBuffer(buffer);
+}
+
 // Visits the rows at the places gathered, in the order of the base's pages. A place may have been vacuumed and taken again
 // since it was read from the index: no such row is visible to the snapshot.
 static void VisitPlaces(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
   qsort(lookup->places, static_cast<size_t>(lookup->nplaces), sizeof(Place), ByPlace);
-  for (int i = 0; i < lookup->nplaces; i++) {
+  for (int first = 0, end; first < lookup->nplaces; first = end) {
     CHECK_FOR_INTERRUPTS();
-    Place *const place = &lookup->places[i];
-    bool call_again = false, all_dead = false;
-    if (table_index_fetch_tuple(lookup->scan->xs_heapfetch, &place->tid, lookup->snapshot, lookup->row.slot, &call_again,
-                                &all_dead)) {
-      visit(&lookup->row, place->which, argument);
-    }
+    const BlockNumber block = ItemPointerGetBlockNumber(&lookup->places[first].tid);
+    for (end = first + 1; end < lookup->nplaces && end - first < kMostFound; end++)
+      if (ItemPointerGetBlockNumber(&lookup->places[end].tid) != block) break;
+    VisitPage(lookup, lookup->places + first, end - first, visit, argument);
   }
   lookup->nplaces = 0;
 }
@@ -201,7 +247,10 @@ void EndBaseLookup(BaseLookup *lookup) {
   if (lookup->index != nullptr) index_close(lookup->index, AccessShareLock);
   ExecDropSingleTupleTableSlot(lookup->row.slot);
   FreeTupleDesc(lookup->row.extended);
-  if (lookup->places != nullptr) pfree(lookup->places);
+  if (lookup->places != nullptr) {
+    pfree(lookup->places);
+    pfree(lookup->found);
+  }
   pfree(lookup);
 }
 

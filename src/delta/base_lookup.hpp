@@ -12,8 +12,9 @@ namespace pgstream {
 struct BaseLookup;
 
 // Opens the key index of a stream table; a stream without one (one-row results) is scanned whole for each lookup. The
-// snapshot must stay valid until EndBaseLookup. Allocated in the current context.
-BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapshot);
+// snapshot must stay valid until EndBaseLookup. Allocated in the current context. for_fold: rows that are found are about to be
+// replaced, so their pages are given room for that.
+BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapshot, bool for_fold);
 
 // One base row, valid during the call that sees it. Its slot is of the relation's own kind and knows its TID.
 struct BaseRow {

@@ -327,7 +327,7 @@ bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, 
   delta->parts = parts;
   delta->changes_seen = delta->changes_taken = 0;
   delta->overflowed = false;
-  delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot);
+  delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot, delta->for_fold);
   VisitSourceDelta(delta->source, TakeChange, delta, PrepareChange);
   TakeDirectGroups(delta);
   if (!delta->overflowed) LookUpGroups(delta, delta->for_fold && delta->keeps_state);

@@ -144,7 +144,7 @@ int ByHash(const void *a, const void *b) {
 
 // Masks all base rows of the touched keys: by the key index, in its order, or by a pass over the base.
 void MaskTouched(KeyedDelta *delta, Relation rel, Snapshot snapshot) {
-  BaseLookup *lookup = BeginBaseLookup(rel, delta->stream, snapshot);
+  BaseLookup *lookup = BeginBaseLookup(rel, delta->stream, snapshot, delta->for_fold);
   if (VisitingIsCheaper(lookup, delta->ntouched)) {
     VisitBase(lookup, MaskBaseRow, delta);
   } else {

@@ -45,6 +45,7 @@ struct RowsDelta {
   Overlay *overlay;
   MemoryContext rows_context;  // of output rows and buckets
   Arena rows;
+  bool for_fold;
   Size memory_limit;
   SourceDelta *source;
   const char *reason;  // why only recompute can answer
@@ -80,6 +81,7 @@ Delta *BeginRows(Overlay *overlay, Relation rel, const Stream *stream, bool for_
   delta->overlay = overlay;
   delta->rows_context = AllocSetContextCreate(overlay->context, "pg_stream output rows", ALLOCSET_SMALL_SIZES);
   delta->rows.context = delta->rows_context;
+  delta->for_fold = for_fold;
   delta->memory_limit = DeltaMemoryLimit(for_fold);
   delta->source = NewSourceDelta(stream, for_fold);
   NoteEvaluation(delta->source, &overlay->statistics);
@@ -383,7 +385,7 @@ const char *FinishRows(Delta *base, Relation rel, Snapshot snapshot) {
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream rows finish", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(work);
   const bool fresh = delta->nrows == 0;
-  BaseLookup *const lookup = BeginBaseLookup(rel, LookupStream(RelationGetRelid(rel)), snapshot);
+  BaseLookup *const lookup = BeginBaseLookup(rel, LookupStream(RelationGetRelid(rel)), snapshot, delta->for_fold);
   if (TakePart(delta, 0, 1))
     delta->reason = ShowDirty(delta, lookup);
   else
