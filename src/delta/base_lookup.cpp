@@ -3,6 +3,7 @@
 #include "delta/base_lookup.hpp"
 
 #include "delta/hidden_state.hpp"
+#include "delta/index_leaf.hpp"
 #include "pg/raw_scan.hpp"
 
 extern "C" {
@@ -25,6 +26,9 @@ struct Place {
 static constexpr int kPlaces = 4096;
 static constexpr int kMostPlaces = 4;
 
+// From so many lookups on for each page of the index, a descent serves more than one.
+static constexpr int64 kLookupsPerLeaf = 2;
+
 // Rows of a pass over the base that are prepared together.
 static constexpr int kTogether = 16;
 
@@ -43,6 +47,8 @@ struct BaseLookup {
   BaseRow row;
   Relation index;         // nullptr: none
   IndexScanDesc scan;     // of the index
+  IndexLeaf leaf;
+  bool by_leaves;         // several lookups are likely to meet in one leaf
   Place *places;
   int nplaces;
   Found *found;           // kMostFound
@@ -62,6 +68,7 @@ BaseLookup *BeginBaseLookup(Relation rel, const Stream *stream, Snapshot snapsho
   lookup->index = index_open(stream->key_index, AccessShareLock);
   if (lookup->index->rd_index->indisready) {
     lookup->scan = BeginRawIndexScan(rel, lookup->index, snapshot, 1);
+    lookup->leaf = {lookup->index, InvalidBuffer};
     lookup->places = static_cast<Place *>(palloc(sizeof(Place) * kPlaces));
     lookup->found = static_cast<Found *>(palloc(sizeof(Found) * kMostFound));
   }
@@ -209,25 +216,33 @@ static void VisitPlaces(BaseLookup *lookup, CandidateVisitor visit, void *argume
   lookup->nplaces = 0;
 }
 
-// Reads the places of one hash from the index; false when they are too many to be kept.
-static bool GatherPlaces(BaseLookup *lookup, int64 hash, int64 which) {
-  const int before = lookup->nplaces;
+// Reads the places of one hash from the index, kMostPlaces at most, and returns how many there are, or kMostPlaces + 1.
+static int ReadPlaces(BaseLookup *lookup, int64 hash, ItemPointer tids) {
   const MemoryContext caller = MemoryContextSwitchTo(lookup->context);
   BeginHash(lookup, hash);
-  bool all = true;
+  int count = 0;
   while (const ItemPointer tid = index_getnext_tid(lookup->scan, ForwardScanDirection)) {
-    if (lookup->nplaces - before == kMostPlaces) {
-      lookup->nplaces = before;
-      all = false;
-      break;
-    }
-    lookup->places[lookup->nplaces++] = {which, *tid};
+    if (count == 0 && lookup->by_leaves) KeepLeaf(&lookup->leaf, lookup->scan);
+    if (count++ == kMostPlaces) break;
+    tids[count - 1] = *tid;
   }
   MemoryContextSwitchTo(caller);
-  return all;
+  return count;
+}
+
+// Gathers the places of one hash; false when they are too many to be kept.
+static bool GatherPlaces(BaseLookup *lookup, int64 hash, int64 which) {
+  ItemPointerData tids[kMostPlaces];
+  int count = lookup->by_leaves ? FindInLeaf(&lookup->leaf, lookup->scan, hash, tids, kMostPlaces) : -1;
+  if (count < 0) count = ReadPlaces(lookup, hash, tids);
+  if (count > kMostPlaces) return false;
+  for (int i = 0; i < count; i++) lookup->places[lookup->nplaces++] = {which, tids[i]};
+  return true;
 }
 
 void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, CandidateVisitor visit, void *argument) {
+  lookup->by_leaves = lookup->scan != nullptr && MayReadLeaves(lookup->index) &&
+                      count / kLookupsPerLeaf > RelationGetNumberOfBlocks(lookup->index);
   for (int64 i = 0; i < count; i++) {
     CHECK_FOR_INTERRUPTS();
     if (lookup->scan == nullptr) {
@@ -238,6 +253,7 @@ void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, Candid
       VisitPlaces(lookup, visit, argument);
     }
   }
+  ForgetLeaf(&lookup->leaf);
   if (lookup->nplaces > 0) VisitPlaces(lookup, visit, argument);
   ExecClearTuple(lookup->row.slot);
 }
