@@ -10,7 +10,9 @@
 extern "C" {
 #include "common/hashfn.h"
 #include "parser/parse_agg.h"
+#include "utils/fmgrprotos.h"
 #include "utils/fmgroids.h"
+#include "utils/numeric.h"
 }
 
 namespace pgstream {
@@ -85,6 +87,8 @@ void PrepareAggregate(AggregateSet *set, const GroupAggregate *aggregate, Aggreg
     fmgr_info(functions.deserialize, &program->deserialize);
     fmgr_info(functions.combine, &program->combine);
   }
+  program->may_be_plain = moving && program->has_serial && functions.deserialize == F_NUMERIC_AVG_DESERIALIZE &&
+                          (functions.final == F_NUMERIC_SUM || functions.final == F_NUMERIC_AVG);
   program->has_sort = !moving && OidIsValid(functions.sort_operator) && nargs == 1;
   if (program->has_sort) fmgr_info(get_opcode(functions.sort_operator), &program->sort);
 
@@ -114,7 +118,7 @@ void ReplaceState(const AggregateSet *set, const AggregateProgram *program, Aggr
 
 void InitializeState(const AggregateSet *set, const AggregateProgram *program, AggregateState *state) {
   state->count = 0;
-  state->doubtful = false;
+  state->doubtful = state->plain = false;
   state->isnull = program->initial_null;
   state->value = 0;
   if (!program->initial_null) {
@@ -126,12 +130,13 @@ void InitializeState(const AggregateSet *set, const AggregateProgram *program, A
 
 // Frees what a single state holds. An internal state's parts are its functions' secret: they stay until the context goes.
 void FreeState(const AggregateProgram *program, AggregateState *state) {
-  const bool pointer = !program->state_byval || program->internal_state;
+  const bool pointer = (!program->state_byval || program->internal_state) && !state->plain;
   if (!state->isnull && pointer && DatumGetPointer(state->value) != nullptr) {
     pfree(DatumGetPointer(state->value));
   }
   state->value = 0;
   state->isnull = true;
+  state->plain = false;
 }
 
 bool HasNoInputs(const AggregateProgram *program) {
@@ -171,6 +176,7 @@ void AdvanceState(const AggregateSet *set, AggregateProgram *program, AggregateS
                   const bool *nulls) {
   FunctionCallInfo call = program->transition_call;
   if (!LoadArguments(program, call, values, nulls)) return;
+  CompleteState(set, program, state);
   const MemoryContext old = MemoryContextSwitchTo(set->temporary);
   if (program->transition.fn_strict && state->isnull) {
     if (state->count == 0) {
@@ -219,6 +225,7 @@ void RetractState(const AggregateSet *set, AggregateProgram *program, AggregateS
     state->doubtful = true;  // it never had this value: only the rows themselves can tell
     return;
   }
+  CompleteState(set, program, state);
   const MemoryContext old = MemoryContextSwitchTo(set->temporary);
   if (moving) {
     call->args[0].value = state->value;
@@ -376,6 +383,13 @@ bool AnyDoubtful(const AggregateSet *set, const AggregateState *states) {
   return false;
 }
 
+// What the final function makes of a plain state.
+static Datum PlainResult(const AggregateProgram *program, const AggregateState *state) {
+  const Datum sum = NumericGetDatum(int64_div_fast_to_numeric(DatumGetInt64(state->value), state->scale));
+  if (program->final.fn_oid == F_NUMERIC_SUM) return sum;
+  return DirectFunctionCall2(numeric_div, sum, NumericGetDatum(int64_to_numeric(state->count)));
+}
+
 void FinalizeStates(const AggregateSet *set, AggregateState *states, Datum *values, bool *nulls) {
   const MemoryContext old = MemoryContextSwitchTo(set->temporary);
   for (int i = 0; i < set->naggregates; i++) {
@@ -384,6 +398,10 @@ void FinalizeStates(const AggregateSet *set, AggregateState *states, Datum *valu
     values[i] = state->value;
     nulls[i] = state->isnull;
     if (!program->has_final) continue;
+    if (state->plain) {
+      values[i] = PlainResult(program, state);
+      continue;
+    }
     LOCAL_FCINFO(call, FUNC_MAX_ARGS);
     InitFunctionCallInfoData(*call, &program->final, static_cast<short>(program->nfinal_args), program->collation,
                              reinterpret_cast<Node *>(set->call_context), nullptr);

@@ -20,6 +20,8 @@ struct AggregateState {
   int64 count;  // transitions it has in it that were not taken back, of values that are not NULL
   bool isnull;
   bool doubtful;  // a change was refused: the group must be evaluated from its rows
+  bool plain;     // of a sum of numerics: value is the sum without its point (core/numeric_sum.hpp), not yet the server's state
+  uint8 scale;    // then: of every number in it
 };
 
 // One aggregate, for the two files that execute it.
@@ -31,6 +33,7 @@ struct AggregateProgram {
   int nargs;
   int nfinal_args;
   bool has_final, internal_state, has_sort, has_serial;
+  bool may_be_plain;  // its states may
   bool may_overflow;  // on the way, in another order of rows than the query's, where the result is in range
   Oid collation;
   Oid state_type;
@@ -73,6 +76,9 @@ MemoryContext KeepStatesIn(AggregateSet *set, MemoryContext states);
 
 // Sets the states (naggregates of them) to those of a group without rows.
 void InitializeStates(const AggregateSet *set, AggregateState *states);
+
+// Gives a state that is plain the server's form, which the server's functions can go on from.
+void CompleteState(const AggregateSet *set, AggregateProgram *program, AggregateState *state);
 
 // Makes a state that of no rows again, freeing what it held.
 void ResetState(const AggregateSet *set, const AggregateProgram *program, AggregateState *state);

@@ -1,9 +1,11 @@
 // States moved by sums; see aggregate_sums.hpp.
 //
-// Plain states (a number, an array of count and sum) are written as the server's functions write them. Internal ones are the
+// States of an SQL type (a number, an array of count and sum) are written as the server's functions write them. Internal ones are the
 // server's secret: they are brought to the new count and sum by its transition, inverse and combine functions, the count by
-// combining states of 1, 2, 4, ... zeros.
+// combining states of 1, 2, 4, ... zeros; sums of numerics that are plain (aggregate.hpp) are added up as integers.
 #include "delta/aggregate_sums.hpp"
+
+#include "core/numeric_sum.hpp"
 
 extern "C" {
 #include "common/int.h"
@@ -107,6 +109,15 @@ void AddZeros(const AggregateSet *set, AggregateProgram *program, AggregateState
   for (; count > 0; count--) Advance(state, program->transition_call, zero);
 }
 
+// Moves a state that is plain, or that has nothing in it yet, and stays plain. False: the server's functions must.
+bool AddPlainSum(const AggregateProgram *program, AggregateState *state, int64 count, WideInteger sum, int scale) {
+  if (!program->may_be_plain || !(state->isnull || (state->plain && state->scale == scale))) return false;
+  const WideInteger total = state->isnull ? sum : sum + DatumGetInt64(state->value);
+  if (total > PG_INT64_MAX || total < PG_INT64_MIN || !FitsNumericSum(static_cast<int64>(total), scale)) return false;
+  *state = {Int64GetDatum(static_cast<int64>(total)), count, false, false, true, static_cast<uint8>(scale)};
+  return true;
+}
+
 }  // namespace
 
 void AddCount(const AggregateSet *set, int aggregate, AggregateState *state, int64 count) {
@@ -142,6 +153,8 @@ void AddWideSum(const AggregateSet *set, int aggregate, AggregateState *state, i
   AggregateProgram *const program = &set->programs[aggregate];
   int64 result;
   if (state->doubtful || !MoveCount(set, program, state, count, &result) || (count == 0 && sum == 0)) return;
+  if (AddPlainSum(program, state, result, sum, scale)) return;
+  CompleteState(set, program, state);
   const MemoryContext old = MemoryContextSwitchTo(set->temporary);
   int64 rest = count;
   while (sum != 0) {
