@@ -124,10 +124,18 @@ void PutPlan(PropertySink *sink, Relation rel, const DeltaPlan *plan) {
 
 // Whether changed rows are evaluated by native code.
 void PutCode(PropertySink *sink, const Stream *stream) {
-  const LoadedCode *code;
-  Put(sink, "expressions", DescribeEvaluation(stream, &code));
-  if (code != nullptr)
-    Put(sink, "native code", psprintf("%zu bytes, compiled in %.1f ms, loaded in %.3f ms", code->size, code->compile_ms, code->load_ms));
+  const CompiledRow *compiled;
+  Put(sink, "expressions", DescribeEvaluation(stream, &compiled));
+  if (compiled == nullptr) return;
+  const LoadedCode *const code = compiled->code;
+  Put(sink, "native code", psprintf("%zu bytes, compiled in %.1f ms, loaded in %.3f ms", code->size, code->compile_ms, code->load_ms));
+  StringInfoData calls;
+  initStringInfo(&calls);
+  for (int i = 0; i < compiled->state->ncalls; ++i) {
+    const char *const name = format_procedure(compiled->state->calls[i]->flinfo->fn_oid);
+    appendStringInfo(&calls, "%s%s", i > 0 ? ", " : "", name);
+  }
+  if (calls.len > 0) Put(sink, "native code calls", calls.data);
 }
 
 char *RecordedSettingsList(const Stream *stream) {

@@ -27,6 +27,9 @@ struct OverlayStatistics {
   int64 summed;           // changed rows that were summed as they lie in the log, ever
   bool evaluates;         // rows were evaluated: by native code where why_interpreted is a null pointer
   const char *why_interpreted;
+  int64 code_size;         // of the native code; bytes
+  int64 code_calls;        // functions that it calls
+  double code_load_ms;     // from its file into this backend
 };
 
 struct Overlay {

@@ -225,8 +225,8 @@ static bool SettingsCanBeHad(const Stream *stream) {
   return true;
 }
 
-const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code) {
-  *code = nullptr;
+const char *DescribeEvaluation(const Stream *stream, const CompiledRow **compiled) {
+  *compiled = nullptr;
   if (!EvaluatesRows(stream)) return "interpreted: its changes are not evaluated by the row";
   if (JitSetting() == Jit::Off) return "interpreted: pgstream.jit is off";
   if (SimplifyingEvaluates(AsNode(stream->plan->quals)) || SimplifyingEvaluates(AsNode(RowTargets(stream->plan))))
@@ -237,12 +237,10 @@ const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code) {
   EnterOwnerScope(stream, &scope);
   RowExpressions expressions = {};
   TakeExpressions(stream->plan, &expressions);
-  const CompiledRow *const compiled =
+  *compiled =
       CodeFor(stream->relid, &expressions, SumsColumns(stream->plan, &expressions), OnMiss::Interpret, &no_code);
   LeaveOwnerScope(&scope);
-  if (compiled == nullptr) return psprintf("interpreted: %s", no_code.why);
-  *code = compiled->code;
-  return "compiled";
+  return *compiled == nullptr ? psprintf("interpreted: %s", no_code.why) : "compiled";
 }
 
 }  // namespace pgstream

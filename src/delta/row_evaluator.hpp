@@ -53,9 +53,9 @@ bool EvaluateTuple(RowEvaluator *evaluator, HeapTuple tuple, TupleDesc descripto
 // Makes native code for a stream table now, if it has any use for it. Enters the owner's scope.
 void CompileStream(const Stream *stream);
 
-// How rows of a stream table are evaluated, for explain_st; *code is the native code, or nullptr. Evaluates nothing itself:
+// How rows of a stream table are evaluated, for explain_st; *compiled is the native code, or nullptr. Evaluates nothing itself:
 // where it takes a call of constants to know, it says so.
-const char *DescribeEvaluation(const Stream *stream, const LoadedCode **code);
+const char *DescribeEvaluation(const Stream *stream, const CompiledRow **compiled);
 
 // --- For whoever evaluates expressions of a plan --------------------------------------------------------------------------
 

@@ -363,6 +363,11 @@ void VisitSourceDelta(SourceDelta *delta, NetRowVisitor visit, void *argument, N
     delta->statistics->summed = delta->direct != nullptr ? delta->direct->rows : 0;
     delta->statistics->evaluates = delta->nrows > 0 || delta->direct == nullptr;
     delta->statistics->why_interpreted = evaluator->compiled != nullptr ? nullptr : evaluator->why_interpreted;
+    if (evaluator->compiled != nullptr) {
+      delta->statistics->code_size = static_cast<int64>(evaluator->compiled->code->size);
+      delta->statistics->code_calls = evaluator->compiled->state->ncalls;
+      delta->statistics->code_load_ms = evaluator->compiled->code->load_ms;
+    }
   }
   Evaluated *const evaluated = NewEvaluated(delta, prepare != nullptr);
   VisitRows(delta, true, visit, argument, prepare, evaluated);

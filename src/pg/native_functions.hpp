@@ -13,6 +13,7 @@ namespace pgstream {
 // What the functions of the frame need. Calls are as the server's interpreter makes them: one FunctionCallInfo each.
 struct NativeRowState {
   const RowExpressions *row;
+  int ncalls;
   FunctionCallInfo *calls;
   bool *varlenas;  // which of them return one
 };

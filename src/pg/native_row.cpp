@@ -138,6 +138,7 @@ CompiledRow *Bind(const RowExpressions *row, const RowProgram *program, LoadedCo
   auto *const copy = static_cast<RowExpressions *>(palloc(sizeof(RowExpressions)));
   *copy = *row;
   state->row = copy;
+  state->ncalls = static_cast<int>(program->program.nfunctions);
   state->calls = static_cast<FunctionCallInfo *>(palloc(sizeof(FunctionCallInfo) * (program->program.nfunctions + 1)));
   state->varlenas = static_cast<bool *>(palloc(sizeof(bool) * (program->program.nfunctions + 1)));
   for (uint32 i = 0; i < program->program.nfunctions; i++) {

@@ -33,7 +33,13 @@ void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, Expl
     ExplainPropertyInteger("Changes Summed", nullptr, statistics->summed, es);
   if (statistics->evaluates && !masks_all && (es->timing || es->verbose)) {
     ExplainPropertyText("Expressions", statistics->why_interpreted == nullptr ? "compiled" : "interpreted", es);
-    if (statistics->why_interpreted != nullptr) ExplainPropertyText("Interpreted Because", statistics->why_interpreted, es);
+    if (statistics->why_interpreted != nullptr) {
+      ExplainPropertyText("Interpreted Because", statistics->why_interpreted, es);
+    } else {
+      ExplainPropertyInteger("Native Code Size", "bytes", statistics->code_size, es);
+      ExplainPropertyInteger("Native Code Calls", nullptr, statistics->code_calls, es);
+      if (es->timing) ExplainPropertyFloat("Native Code Load Time", "ms", statistics->code_load_ms, 3, es);
+    }
   }
   if (statistics->keyed_cost > 0 && es->costs) {
     ExplainPropertyFloat("Keyed Cost", nullptr, statistics->keyed_cost, 2, es);
