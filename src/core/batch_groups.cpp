@@ -13,10 +13,9 @@ namespace {
 constexpr uint32_t kFirstRoom = 256;
 // So many rows before it is looked at, a group is fetched into the processor's caches.
 constexpr uint32_t kAhead = 16;
-// Groups of one integer are found without a hash where their keys are among so many that follow each other.
-constexpr uint64_t kNear = 65536;
-// Rows added at once that are worth looking at their range for it.
-constexpr uint32_t kManyRows = 256;
+// Groups of one integer are found without a hash where the keys of so many rows are among so many that follow each other.
+constexpr uint32_t kRowsForNear = 4096;
+constexpr uint64_t kLeastNear = 4096, kMostNear = uint64_t{1} << 19;
 
 bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return (nulls[row / 8] >> (row % 8) & 1) != 0; }
 
@@ -254,39 +253,66 @@ uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *colu
   return nleft;
 }
 
-// Chooses what is near from the rows of one call, once: keys around theirs.
+// Looks at the keys of the first rows; what is near lies around them.
 void BatchGroups::ChooseNear(uint32_t nrows, const int64_t *keys, const uint8_t *left) noexcept {
-  int64_t least = INT64_MAX, greatest = INT64_MIN;
+  int64_t least = keys_seen_ > 0 ? least_key_ : INT64_MAX, greatest = keys_seen_ > 0 ? greatest_key_ : INT64_MIN;
+  uint32_t seen = 0;
   for (uint32_t r = 0; r < nrows; r++) {
     const bool counts = passed_[r] != 0 && left[r] == 0;
     least = counts && keys[r] < least ? keys[r] : least;
     greatest = counts && keys[r] > greatest ? keys[r] : greatest;
+    seen += counts;
   }
-  if (least > greatest) return;
-  near_chosen_ = true;
+  keys_seen_ += seen;
+  least_key_ = least;
+  greatest_key_ = greatest;
+  if (keys_seen_ >= kRowsForNear) Approach(least, greatest);
+}
+
+// Makes these keys near, with as much room around them; what was near stays so, as it lies between them. False when they lie too far apart.
+bool BatchGroups::Approach(int64_t least, int64_t greatest) noexcept {
   const uint64_t range = static_cast<uint64_t>(greatest) - static_cast<uint64_t>(least);
-  if (range >= kNear) return;
-  near_ = static_cast<uint32_t *>(allocator_.allocate(allocator_.context, kNear * sizeof(uint32_t)));
-  std::memset(near_, 0, kNear * sizeof(uint32_t));
-  near_from_ = static_cast<uint64_t>(least) - (kNear - range) / 2;
+  if (range > kMostNear / 2) return false;
+  uint64_t size = kLeastNear;
+  while (size < range * 2) size *= 2;
+  auto *near = static_cast<uint32_t *>(allocator_.allocate(allocator_.context, size * sizeof(uint32_t)));
+  std::memset(near, 0, size * sizeof(uint32_t));
+  const uint64_t from = static_cast<uint64_t>(least) - (size - range) / 2;
+  if (near_ != nullptr) {
+    const uint64_t known = static_cast<uint64_t>(greatest_key_) - static_cast<uint64_t>(least_key_) + 1;
+    std::memcpy(near + (static_cast<uint64_t>(least_key_) - from), near_ + (static_cast<uint64_t>(least_key_) - near_from_),
+                known * sizeof(uint32_t));
+    allocator_.release(allocator_.context, near_);
+  }
+  near_ = near;
+  near_size_ = size;
+  near_from_ = from;
+  least_key_ = least;
+  greatest_key_ = greatest;
+  return true;
 }
 
 // As FindGroupsOf<1>. Rows that are not near, or the first of their group, are found by hash.
 uint32_t BatchGroups::FindGroupsNear(uint32_t nrows, const int64_t *keys, uint8_t *left) noexcept {
-  const uint64_t from = near_from_;
+  const uint64_t from = near_from_, size = near_size_;
   const uint32_t *const near = near_;
+  const int64_t *const records = records_;
+  const size_t stride = stride_;
   const uint8_t *const passed = passed_;
   uint32_t *const groups = groups_;
   uint32_t unknown = 0, far = 0, nleft = 0;
   for (uint32_t r = 0; r < nrows; r++) {
     const uint64_t at = static_cast<uint64_t>(keys[r]) - from;
     const bool counts = passed[r] != 0 && left[r] == 0;
-    groups[r] = counts && at < kNear ? near[at] : 0;
+    groups[r] = counts && at < size ? near[at] : 0;
+    __builtin_prefetch(records + groups[r] * stride, 1);
+    __builtin_prefetch(records + (groups[r] + 1) * stride - 1, 1);
     unknown += counts && groups[r] == 0;
     nleft += left[r];
   }
   if (unknown == 0) return nleft;
   AtHand at_hand = Hand();
+  int64_t least = least_key_, greatest = greatest_key_;
   for (uint32_t r = 0; r < nrows; r++) {
     if (groups[r] != 0 || passed[r] == 0 || left[r] != 0) continue;
     const uint64_t at = static_cast<uint64_t>(keys[r]) - from;
@@ -294,20 +320,23 @@ uint32_t BatchGroups::FindGroupsNear(uint32_t nrows, const int64_t *keys, uint8_
     if (groups[r] == 0) {
       left[r] = 1;
       nleft++;
-    } else if (at < kNear) {
+    } else if (at < size) {
       near_[at] = groups[r];
     } else {
       far++;
     }
+    least = keys[r] < least ? keys[r] : least;
+    greatest = keys[r] > greatest ? keys[r] : greatest;
   }
-  // Keys have gone elsewhere, as those do that a sequence makes.
-  if (far > nrows / 2) ForgetNear();
+  if (far == 0) {
+    least_key_ = least;
+    greatest_key_ = greatest;
+  } else if (!Approach(least, greatest) && far > nrows / 2) {
+    // Keys have gone elsewhere, as those do that a sequence makes.
+    allocator_.release(allocator_.context, near_);
+    near_ = nullptr;
+  }
   return nleft;
-}
-
-void BatchGroups::ForgetNear() noexcept {
-  allocator_.release(allocator_.context, near_);
-  near_ = nullptr;
 }
 
 uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept {
@@ -329,7 +358,7 @@ uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *column
     case 0:
       return FindGroupsOf<0>(nrows, columns, left);
     case 1:
-      if (!near_chosen_ && nrows >= kManyRows) ChooseNear(nrows, columns[plan_->keys[0]].values, left);
+      if (keys_seen_ < kRowsForNear) ChooseNear(nrows, columns[plan_->keys[0]].values, left);
       if (near_ != nullptr) return FindGroupsNear(nrows, columns[plan_->keys[0]].values, left);
       return FindGroupsOf<1>(nrows, columns, left);
     case 2:

@@ -110,7 +110,7 @@ class BatchGroups {
   uint32_t Find(const int64_t *const *keys, uint32_t row, uint64_t hash, AtHand *at_hand) noexcept;
   void ChooseNear(uint32_t nrows, const int64_t *keys, const uint8_t *left) noexcept;
   uint32_t FindGroupsNear(uint32_t nrows, const int64_t *keys, uint8_t *left) noexcept;
-  void ForgetNear() noexcept;
+  bool Approach(int64_t least, int64_t greatest) noexcept;
   template <int kKeys>
   void Hash(uint32_t nrows, const int64_t *const *keys) noexcept;
   void MakeRoomForGroups() noexcept;
@@ -128,10 +128,11 @@ class BatchGroups {
   uint32_t room_;        // records there is memory for
   uint32_t *directory_;  // open addressing over numbers of records; 0: free
   uint64_t capacity_;    // a power of two, or 0
-  // Of one key: the records of keys from near_from_ on; 0: not known. nullptr: there are none.
+  // Of one key: the records of near_size_ keys from near_from_ on; 0: not known. nullptr: not in use.
   uint32_t *near_;
-  uint64_t near_from_;
-  bool near_chosen_;
+  uint64_t near_from_, near_size_;
+  uint32_t keys_seen_;  // until that is decided
+  int64_t least_key_, greatest_key_;
   // Of the rows that are added.
   uint32_t rows_room_;
   uint64_t *hashes_;     // of each row's keys
