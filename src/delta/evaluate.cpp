@@ -90,10 +90,14 @@ PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot) {
 }
 
 void CheckPlanMayRun(PlannedStmt *plan, Snapshot snapshot) {
+  // Nothing of it runs here: the server's JIT would load its LLVM, and compile, for nothing.
+  const int jit_flags = plan->jitFlags;
+  plan->jitFlags = 0;
   QueryDesc *query_desc = compat::MakeQueryDesc(plan, "pg_stream", snapshot, None_Receiver, nullptr);
   ExecutorStart(query_desc, EXEC_FLAG_EXPLAIN_ONLY);
   ExecutorEnd(query_desc);
   FreeQueryDesc(query_desc);
+  plan->jitFlags = jit_flags;
 }
 
 void CheckMayRun(const Stream *stream) {
