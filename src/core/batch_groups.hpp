@@ -108,6 +108,8 @@ class BatchGroups {
   AtHand Hand() const noexcept { return {records_, directory_, capacity_ - 1, stride_}; }
   template <int kKeys>
   uint32_t Find(const int64_t *const *keys, uint32_t row, uint64_t hash, AtHand *at_hand) noexcept;
+  uint32_t FindOnlyGroup(uint32_t nrows, const uint8_t *left) noexcept;
+  bool AddToOnlyGroup(BatchSumKind kind, int64_t *at, uint32_t nrows, const int64_t *values, const int8_t *weights) const noexcept;
   void ChooseNear(uint32_t nrows, const int64_t *keys, const uint8_t *left) noexcept;
   uint32_t FindGroupsNear(uint32_t nrows, const int64_t *keys, uint8_t *left) noexcept;
   bool Approach(int64_t least, int64_t greatest) noexcept;

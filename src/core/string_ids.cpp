@@ -4,6 +4,8 @@
 // processor's caches meanwhile. Hashing multiplies 64 by 64 bits and folds the product, as wyhash does.
 #include "core/string_ids.hpp"
 
+#include "core/batch_format.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -31,7 +33,7 @@ uint64_t LoadWord(const uint8_t *data) noexcept {
   return word;
 }
 
-bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return nulls != nullptr && (nulls[row / 8] >> (row % 8) & 1) != 0; }
+bool IsNull(const uint8_t *nulls, uint32_t row) noexcept { return nulls != nullptr && batch_format::GetBit(nulls, row); }
 
 }  // namespace
 
