@@ -161,9 +161,11 @@ bool BatchGroups::AddToOnlyGroup(BatchSumKind kind, int64_t *at, uint32_t nrows,
   if (kind == BatchSumKind::kLeast || kind == BatchSumKind::kGreatest) return false;
   at[0] += TotalOf<int64_t>(nrows, groups_, [=](uint32_t r) { return weights[r]; });
   if (kind == BatchSumKind::kSum) {
-    at[1] = Plus(at[1], static_cast<int64_t>(TotalOf<uint64_t>(nrows, groups_, [=](uint32_t r) { return static_cast<uint64_t>(Times(values[r], weights[r])); })));
+    const auto term = [=](uint32_t r) { return static_cast<uint64_t>(Times(values[r], weights[r])); };
+    at[1] = Plus(at[1], static_cast<int64_t>(TotalOf<uint64_t>(nrows, groups_, term)));
   } else if (kind == BatchSumKind::kWideSum) {
-    const WideInteger total = LoadWide(at + 1) + TotalOf<WideInteger>(nrows, groups_, [=](uint32_t r) { return static_cast<WideInteger>(values[r]) * weights[r]; });
+    const auto term = [=](uint32_t r) { return static_cast<WideInteger>(values[r]) * weights[r]; };
+    const WideInteger total = LoadWide(at + 1) + TotalOf<WideInteger>(nrows, groups_, term);
     std::memcpy(at + 1, &total, sizeof(total));
   }
   return true;
