@@ -32,6 +32,9 @@ static constexpr int64 kLookupsPerLeaf = 2;
 // Rows of a pass over the base that are prepared together.
 static constexpr int kTogether = 16;
 
+// Pages that are prepared together.
+static constexpr int kPagesTogether = 8;
+
 // Rows that are found at once in a page.
 static constexpr int kMostFound = MaxHeapTuplesPerPage;
 
@@ -182,36 +185,71 @@ static int FindOnPage(BaseLookup *lookup, Buffer buffer, Place *places, int coun
   return nfound;
 }
 
-// Visits the rows at some places of one page. heap would prune the page, which costs more than all else, whenever it is fetched
-// and some version has died; here it is where a fold would not find room beside the rows that it is about to replace.
-static void VisitPage(BaseLookup *lookup, Place *places, int count, CandidateVisitor visit, void *argument) {
-  const Buffer buffer = ReadBuffer(lookup->rel, ItemPointerGetBlockNumber(&places[0].tid));
-  if (lookup->for_fold && PageGetHeapFreeSpace(BufferGetPage(buffer)) < static_cast<Size>(count) * lookup->row_room)
-    heap_page_prune_opt(lookup->rel, buffer);
-  const int nfound = FindOnPage(lookup, buffer, places, count);
+// Where the places of one page are, which is pinned.
+struct PagePlaces {
+  Buffer buffer;
+  Place *places;
+  int count;
+};
+
+// Takes the places of the next page, from `first` on.
+static PagePlaces PinPage(const BaseLookup *lookup, int first) {
+  Place *const places = lookup->places + first;
+  const BlockNumber block = ItemPointerGetBlockNumber(&places->tid);
+  int count = 1;
+  while (first + count < lookup->nplaces && count < kMostFound && ItemPointerGetBlockNumber(&places[count].tid) == block) count++;
+  const Buffer buffer = ReadBuffer(lookup->rel, block);
+  const Page page = BufferGetPage(buffer);
+  __builtin_prefetch(page);
+  for (int i = 0; i < count; i++) __builtin_prefetch(PageGetItemId(page, ItemPointerGetOffsetNumber(&places[i].tid)));
+  return {buffer, places, count};
+}
+
+// heap would prune a page, which costs more than all else, whenever it is fetched and some version has died; here it is where a
+// fold would not find room beside the rows that it is about to replace.
+static void PreparePage(const BaseLookup *lookup, const PagePlaces *pinned) {
+  const Page page = BufferGetPage(pinned->buffer);
+  if (lookup->for_fold && PageGetHeapFreeSpace(page) < static_cast<Size>(pinned->count) * lookup->row_room)
+    heap_page_prune_opt(lookup->rel, pinned->buffer);
+  for (int i = 0; i < pinned->count; i++) {
+    // Without a lock it may be another row, or none, by now; what is fetched in vain does no harm.
+    const ItemId item = PageGetItemId(page, ItemPointerGetOffsetNumber(&pinned->places[i].tid));
+    const char *const row = reinterpret_cast<const char *>(page) + ItemIdGetOffset(item);
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + PG_CACHE_LINE_SIZE / 2);
+  }
+}
+
+static void VisitPage(BaseLookup *lookup, const PagePlaces *pinned, CandidateVisitor visit, void *argument) {
+  const int nfound = FindOnPage(lookup, pinned->buffer, pinned->places, pinned->count);
   TupleTableSlot *const slot = lookup->row.slot;
   HeapTuple const row = &reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tupdata;
   Size room = lookup->row_room < BLCKSZ ? lookup->row_room : 0;
   for (int i = 0; i < nfound; i++) {
     *row = lookup->found[i].row;
     room = Max(room, MAXALIGN(row->t_len) + sizeof(ItemIdData));
-    ExecStoreBufferHeapTuple(row, slot, buffer);
+    ExecStoreBufferHeapTuple(row, slot, pinned->buffer);
     visit(&lookup->row, lookup->found[i].which, argument);
   }
   if (room > 0) lookup->row_room = room;
-  ReleaseBuffer(buffer);
+  ReleaseBuffer(pinned->buffer);
 }
 
 // Visits the rows at the places gathered, in the order of the base's pages. A place may have been vacuumed and taken again
-// since it was read from the index: no such row is visible to the snapshot.
+// since it was read from the index: no such row is visible to the snapshot. Pages lie anywhere in memory: a few at a time are
+// fetched into the processor's caches.
 static void VisitPlaces(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
   qsort(lookup->places, static_cast<size_t>(lookup->nplaces), sizeof(Place), ByPlace);
-  for (int first = 0, end; first < lookup->nplaces; first = end) {
+  for (int next = 0; next < lookup->nplaces;) {
     CHECK_FOR_INTERRUPTS();
-    const BlockNumber block = ItemPointerGetBlockNumber(&lookup->places[first].tid);
-    for (end = first + 1; end < lookup->nplaces && end - first < kMostFound; end++)
-      if (ItemPointerGetBlockNumber(&lookup->places[end].tid) != block) break;
-    VisitPage(lookup, lookup->places + first, end - first, visit, argument);
+    PagePlaces pages[kPagesTogether];
+    int npages = 0;
+    for (; npages < kPagesTogether && next < lookup->nplaces; npages++) {
+      pages[npages] = PinPage(lookup, next);
+      next += pages[npages].count;
+    }
+    for (int i = 0; i < npages; i++) PreparePage(lookup, &pages[i]);
+    for (int i = 0; i < npages; i++) VisitPage(lookup, &pages[i], visit, argument);
   }
   lookup->nplaces = 0;
 }
