@@ -185,6 +185,14 @@ static int FindOnPage(BaseLookup *lookup, Buffer buffer, Place *places, int coun
   return nfound;
 }
 
+// Who looks up, and what for.
+struct Visit {
+  BaseLookup *lookup;
+  CandidateVisitor visitor;
+  LookupPreparer prepare;  // nullptr: nothing to prepare
+  void *argument;
+};
+
 // Where the places of one page are, which is pinned.
 struct PagePlaces {
   Buffer buffer;
@@ -193,7 +201,8 @@ struct PagePlaces {
 };
 
 // Takes the places of the next page, from `first` on.
-static PagePlaces PinPage(const BaseLookup *lookup, int first) {
+static PagePlaces PinPage(const Visit *visit, int first) {
+  const BaseLookup *const lookup = visit->lookup;
   Place *const places = lookup->places + first;
   const BlockNumber block = ItemPointerGetBlockNumber(&places->tid);
   int count = 1;
@@ -201,13 +210,17 @@ static PagePlaces PinPage(const BaseLookup *lookup, int first) {
   const Buffer buffer = ReadBuffer(lookup->rel, block);
   const Page page = BufferGetPage(buffer);
   __builtin_prefetch(page);
-  for (int i = 0; i < count; i++) __builtin_prefetch(PageGetItemId(page, ItemPointerGetOffsetNumber(&places[i].tid)));
+  for (int i = 0; i < count; i++) {
+    __builtin_prefetch(PageGetItemId(page, ItemPointerGetOffsetNumber(&places[i].tid)));
+    if (visit->prepare != nullptr) visit->prepare(places[i].which, 0, visit->argument);
+  }
   return {buffer, places, count};
 }
 
 // heap would prune a page, which costs more than all else, whenever it is fetched and some version has died; here it is where a
 // fold would not find room beside the rows that it is about to replace.
-static void PreparePage(const BaseLookup *lookup, const PagePlaces *pinned) {
+static void PreparePage(const Visit *visit, const PagePlaces *pinned) {
+  const BaseLookup *const lookup = visit->lookup;
   const Page page = BufferGetPage(pinned->buffer);
   if (lookup->for_fold && PageGetHeapFreeSpace(page) < static_cast<Size>(pinned->count) * lookup->row_room)
     heap_page_prune_opt(lookup->rel, pinned->buffer);
@@ -217,10 +230,12 @@ static void PreparePage(const BaseLookup *lookup, const PagePlaces *pinned) {
     const char *const row = reinterpret_cast<const char *>(page) + ItemIdGetOffset(item);
     __builtin_prefetch(row);
     __builtin_prefetch(row + PG_CACHE_LINE_SIZE / 2);
+    if (visit->prepare != nullptr) visit->prepare(pinned->places[i].which, 1, visit->argument);
   }
 }
 
-static void VisitPage(BaseLookup *lookup, const PagePlaces *pinned, CandidateVisitor visit, void *argument) {
+static void VisitPage(const Visit *visit, const PagePlaces *pinned) {
+  BaseLookup *const lookup = visit->lookup;
   const int nfound = FindOnPage(lookup, pinned->buffer, pinned->places, pinned->count);
   TupleTableSlot *const slot = lookup->row.slot;
   HeapTuple const row = &reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tupdata;
@@ -229,7 +244,7 @@ static void VisitPage(BaseLookup *lookup, const PagePlaces *pinned, CandidateVis
     *row = lookup->found[i].row;
     room = Max(room, MAXALIGN(row->t_len) + sizeof(ItemIdData));
     ExecStoreBufferHeapTuple(row, slot, pinned->buffer);
-    visit(&lookup->row, lookup->found[i].which, argument);
+    visit->visitor(&lookup->row, lookup->found[i].which, visit->argument);
   }
   if (room > 0) lookup->row_room = room;
   ReleaseBuffer(pinned->buffer);
@@ -238,18 +253,19 @@ static void VisitPage(BaseLookup *lookup, const PagePlaces *pinned, CandidateVis
 // Visits the rows at the places gathered, in the order of the base's pages. A place may have been vacuumed and taken again
 // since it was read from the index: no such row is visible to the snapshot. Pages lie anywhere in memory: a few at a time are
 // fetched into the processor's caches.
-static void VisitPlaces(BaseLookup *lookup, CandidateVisitor visit, void *argument) {
+static void VisitPlaces(const Visit *visit) {
+  BaseLookup *const lookup = visit->lookup;
   qsort(lookup->places, static_cast<size_t>(lookup->nplaces), sizeof(Place), ByPlace);
   for (int next = 0; next < lookup->nplaces;) {
     CHECK_FOR_INTERRUPTS();
     PagePlaces pages[kPagesTogether];
     int npages = 0;
     for (; npages < kPagesTogether && next < lookup->nplaces; npages++) {
-      pages[npages] = PinPage(lookup, next);
+      pages[npages] = PinPage(visit, next);
       next += pages[npages].count;
     }
-    for (int i = 0; i < npages; i++) PreparePage(lookup, &pages[i]);
-    for (int i = 0; i < npages; i++) VisitPage(lookup, &pages[i], visit, argument);
+    for (int i = 0; i < npages; i++) PreparePage(visit, &pages[i]);
+    for (int i = 0; i < npages; i++) VisitPage(visit, &pages[i]);
   }
   lookup->nplaces = 0;
 }
@@ -278,7 +294,9 @@ static bool GatherPlaces(BaseLookup *lookup, int64 hash, int64 which) {
   return true;
 }
 
-void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, CandidateVisitor visit, void *argument) {
+void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, CandidateVisitor visit, void *argument,
+                    LookupPreparer prepare) {
+  const Visit places = {lookup, visit, prepare, argument};
   lookup->by_leaves = lookup->scan != nullptr && MayReadLeaves(lookup->index) &&
                       count / kLookupsPerLeaf > RelationGetNumberOfBlocks(lookup->index);
   for (int64 i = 0; i < count; i++) {
@@ -288,11 +306,11 @@ void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, Candid
     } else if (count == 1 || !GatherPlaces(lookup, hashes[i], i)) {
       FindOneByOne(lookup, hashes[i], i, visit, argument);
     } else if (lookup->nplaces > kPlaces - kMostPlaces) {
-      VisitPlaces(lookup, visit, argument);
+      VisitPlaces(&places);
     }
   }
   ForgetLeaf(&lookup->leaf);
-  if (lookup->nplaces > 0) VisitPlaces(lookup, visit, argument);
+  if (lookup->nplaces > 0) VisitPlaces(&places);
   ExecClearTuple(lookup->row.slot);
 }
 

@@ -35,9 +35,14 @@ using CandidateVisitor = bool (*)(const BaseRow *row, int64 which, void *argumen
 using CandidatePreparer = void (*)(BaseRow *row, int step, void *argument);
 inline constexpr int kCandidateSteps = 3;
 
+// The same of lookups by hash: fetches what visiting a row for lookup number `which` will look at, at step 0 what is known, at
+// step 1 what that says.
+using LookupPreparer = void (*)(int64 which, int step, void *argument);
+
 // Looks up the hashes, which ascend; lookup number i is after hashes[i]. Costs are least for many at once: they are taken
-// from the index in its order and from the base in the order of its pages.
-void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, CandidateVisitor visit, void *argument);
+// from the index in its order and from the base in the order of its pages. prepare may be nullptr.
+void FindCandidates(BaseLookup *lookup, const int64 *hashes, int64 count, CandidateVisitor visit, void *argument,
+                    LookupPreparer prepare = nullptr);
 
 // Whether visiting every row of the base is cheaper than so many lookups.
 bool VisitingIsCheaper(const BaseLookup *lookup, int64 lookups);

@@ -65,6 +65,14 @@ void PrepareBaseRow(BaseRow *row, int step, void *argument) {
   }
 }
 
+void PrepareLookup(int64 which, int step, void *argument) {
+  auto *search = static_cast<Search *>(argument);
+  if (step == 0)
+    PrefetchGroup(search->delta->table, search->groups[which]);
+  else
+    PrefetchChanges(search->delta, search->groups[which]);
+}
+
 // Compares a base row with the group or groups looked for.
 bool MatchBaseRow(const BaseRow *row, int64 which, void *argument) {
   auto *search = static_cast<Search *>(argument);
@@ -124,7 +132,7 @@ void LookUpGroups(GroupsDelta *delta, bool put) {
     auto *hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * Max(count, 1), MCXT_ALLOC_HUGE));
     for (int64 i = 0; i < count; i++) hashes[i] = groups[i]->hash;
     search.groups = groups;
-    FindCandidates(delta->lookup, hashes, count, MatchBaseRow, &search);
+    FindCandidates(delta->lookup, hashes, count, MatchBaseRow, &search, PrepareLookup);
     pfree(hashes);
   }
   // How far the memory went says how many parts it takes.

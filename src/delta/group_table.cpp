@@ -115,11 +115,16 @@ int64 HashGroupKeys(GroupTable *table, const Datum *keys, const bool *nulls) {
 void PrefetchGroup(const GroupTable *table, int64 hash, int step) {
   if (step == 0) {
     __builtin_prefetch(&table->slots[static_cast<uint64>(hash) & (table->capacity - 1)]);
-  } else if (auto *const group = reinterpret_cast<const char *>(GroupInPlace(table, hash)); group != nullptr) {
-    // See NewGroup: the keys lie behind the states.
-    for (Size at = 0; at < sizeof(Group); at += PG_CACHE_LINE_SIZE / 2) __builtin_prefetch(group + at, 1);
-    __builtin_prefetch(group + MAXALIGN(sizeof(Group)) + sizeof(AggregateState) * table->naggregates);
+  } else if (const Group *const group = GroupInPlace(table, hash); group != nullptr) {
+    PrefetchGroup(table, group);
   }
+}
+
+void PrefetchGroup(const GroupTable *table, const Group *group) {
+  // See NewGroup: the keys lie behind the states.
+  auto *const memory = reinterpret_cast<const char *>(group);
+  for (Size at = 0; at < sizeof(Group); at += PG_CACHE_LINE_SIZE / 2) __builtin_prefetch(memory + at, 1);
+  __builtin_prefetch(memory + MAXALIGN(sizeof(Group)) + sizeof(AggregateState) * table->naggregates);
 }
 
 Group *FindGroup(GroupTable *table, const Datum *keys, const bool *nulls, bool *created) {

@@ -89,6 +89,9 @@ Group *FindHashedGroup(GroupTable *table, int64 hash, const Datum *keys, const b
 // step 1 the group.
 void PrefetchGroup(const GroupTable *table, int64 hash, int step);
 
+// The same of a group that is known.
+void PrefetchGroup(const GroupTable *table, const Group *group);
+
 // The group in the place that a hash says, if its hash is that one; nullptr: there is none, or it lies elsewhere.
 inline const Group *GroupInPlace(const GroupTable *table, int64 hash) {
   const GroupSlot *const slot = &table->slots[static_cast<uint64>(hash) & (table->capacity - 1)];
