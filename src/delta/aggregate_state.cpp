@@ -5,8 +5,15 @@
 //     bytes 2-3   fingerprint of the plan's aggregates
 //     varint      rows in the group
 //     per aggregate: varint count of transitions * 2 + (state is NULL), then unless NULL
-//                 by value: its bytes; fixed length: its bytes; varlena: varint length, payload without header
-//                 internal: varint length, what its serialization function returned
+//                 smallint, integer, bigint: a signed varint
+//                 other by value: its bytes; fixed length: its bytes
+//                 varlena: varint length + 1, payload without header
+//                 internal: varint length + 1, what its serialization function returned
+//                 where the count says the rest, a 0 and: of a sum of numerics that is plain (aggregate.hpp) a byte, the scale,
+//                 and a signed varint, the sum; of an array of count and sum a signed varint, the sum
+//
+// A signed varint is the varint of twice the number, of a negative one's complement and one more. Every row of the base has such
+// bytes, so their length is what a scan of it reads and a fold writes. Format 2, which is read as well, had no such short forms.
 //
 // Promises: a state read back continues exactly as the one written. Deserialization functions of the numeric family lose
 // the mark that squares are to be summed, so a deserialized state passes through the combine function, which makes a
@@ -17,6 +24,7 @@
 #include "pg/aggregate_catalog.hpp"
 
 extern "C" {
+#include "utils/array.h"
 #include "utils/fmgroids.h"
 }
 
@@ -24,7 +32,7 @@ namespace pgstream {
 namespace {
 
 // Format 1 counted NULLs where rows were taken one by one and did not where they were summed: what it says is not relied upon.
-constexpr uint8 kStateFormat = 2;
+constexpr uint8 kStateFormat = 3, kLongFormat = 2;
 
 void AppendVarint(StringInfo out, uint64 value) {
   while (value >= 0x80) {
@@ -34,9 +42,14 @@ void AppendVarint(StringInfo out, uint64 value) {
   appendStringInfoCharMacro(out, static_cast<char>(value));
 }
 
+void AppendSigned(StringInfo out, int64 value) {
+  AppendVarint(out, static_cast<uint64>(value) << 1 ^ static_cast<uint64>(value >> 63));
+}
+
 struct Reader {
   const uint8 *position;
   const uint8 *end;
+  bool short_forms;  // there are some
 };
 
 bool ReadVarint(Reader *reader, uint64 *value) {
@@ -47,6 +60,55 @@ bool ReadVarint(Reader *reader, uint64 *value) {
     if ((byte & 0x80) == 0) return true;
   }
   return false;
+}
+
+bool ReadSigned(Reader *reader, int64 *value) {
+  uint64 folded;
+  if (!ReadVarint(reader, &folded)) return false;
+  *value = static_cast<int64>(folded >> 1 ^ (UINT64CONST(0) - (folded & 1)));
+  return true;
+}
+
+bool IsInteger(const AggregateProgram *program) {
+  return program->state_type == INT8OID || program->state_type == INT4OID || program->state_type == INT2OID;
+}
+
+int64 IntegerOf(const AggregateProgram *program, Datum value) {
+  return program->state_type == INT8OID ? DatumGetInt64(value)
+                                        : program->state_type == INT4OID ? DatumGetInt32(value) : DatumGetInt16(value);
+}
+
+Datum DatumOfInteger(const AggregateProgram *program, int64 value) {
+  return program->state_type == INT8OID ? Int64GetDatum(value)
+                                        : program->state_type == INT4OID ? Int32GetDatum(static_cast<int32>(value))
+                                                                         : Int16GetDatum(static_cast<int16>(value));
+}
+
+// What int4_avg_accum and its like keep: an array of count and sum, laid out as the initial one.
+constexpr Size kCountAndSum = ARR_OVERHEAD_NONULLS(1) + 2 * sizeof(int64);
+
+bool MayBeCountAndSum(const AggregateProgram *program) {
+  return program->state_type == INT8ARRAYOID && !program->initial_null && VARSIZE(DatumGetPointer(program->initial)) == kCountAndSum;
+}
+
+bool IsCountAndSum(const AggregateProgram *program, const varlena *value, int64 count, int64 *sum) {
+  if (!MayBeCountAndSum(program) || VARATT_IS_EXTENDED(value) || VARSIZE(value) != kCountAndSum) return false;
+  const char *const parts = reinterpret_cast<const char *>(value) + ARR_OVERHEAD_NONULLS(1);
+  if (memcmp(value, DatumGetPointer(program->initial), ARR_OVERHEAD_NONULLS(1)) != 0 || memcmp(parts, &count, sizeof(count)) != 0)
+    return false;
+  memcpy(sum, parts + sizeof(int64), sizeof(*sum));
+  return true;
+}
+
+void AppendBytes(StringInfo out, const void *data, Size size) {
+  AppendVarint(out, size + 1);
+  appendBinaryStringInfo(out, static_cast<const char *>(data), static_cast<int>(size));
+}
+
+void AppendPlain(StringInfo out, int64 sum, int scale) {
+  AppendVarint(out, 0);
+  appendStringInfoCharMacro(out, static_cast<char>(scale));
+  AppendSigned(out, sum);
 }
 
 Datum CallWithContext(const AggregateSet *set, FmgrInfo *function, Datum first, bool first_null, Datum second,
@@ -69,15 +131,20 @@ void AppendState(const AggregateSet *set, AggregateProgram *program, const Aggre
   AppendVarint(out, static_cast<uint64>(state->count) * 2 + (state->isnull ? 1 : 0));
   if (state->isnull) return;
   if (state->plain) {
-    uint8 image[kMostNumericSum];
-    const uint32 size = WriteNumericSum(PlainSum(state), image);
-    AppendVarint(out, size);
-    appendBinaryStringInfo(out, reinterpret_cast<const char *>(image), static_cast<int>(size));
+    AppendPlain(out, DatumGetInt64(state->value), state->scale);
   } else if (program->internal_state) {
     const Datum image = CallWithContext(set, &program->serialize, state->value, false, 0, 1);
     bytea *bytes = DatumGetByteaPP(image);
-    AppendVarint(out, VARSIZE_ANY_EXHDR(bytes));
-    appendBinaryStringInfo(out, VARDATA_ANY(bytes), static_cast<int>(VARSIZE_ANY_EXHDR(bytes)));
+    NumericSum sum;
+    // Whichever way the state was moved, it is written the same.
+    if (program->may_be_plain &&
+        ReadNumericSum(reinterpret_cast<const uint8 *>(VARDATA_ANY(bytes)), static_cast<uint32>(VARSIZE_ANY_EXHDR(bytes)), &sum) &&
+        sum.count == state->count)
+      AppendPlain(out, sum.sum, sum.scale);
+    else
+      AppendBytes(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+  } else if (IsInteger(program)) {
+    AppendSigned(out, IntegerOf(program, state->value));
   } else if (program->state_byval) {
     Datum image = 0;
     store_att_byval(&image, state->value, program->state_length);
@@ -86,12 +153,15 @@ void AppendState(const AggregateSet *set, AggregateProgram *program, const Aggre
     appendBinaryStringInfo(out, DatumGetPointer(state->value), program->state_length);
   } else if (program->state_length == -1) {
     varlena *value = PG_DETOAST_DATUM_PACKED(state->value);
-    AppendVarint(out, VARSIZE_ANY_EXHDR(value));
-    appendBinaryStringInfo(out, VARDATA_ANY(value), static_cast<int>(VARSIZE_ANY_EXHDR(value)));
+    int64 sum;
+    if (IsCountAndSum(program, value, state->count, &sum)) {
+      AppendVarint(out, 0);
+      AppendSigned(out, sum);
+    } else {
+      AppendBytes(out, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+    }
   } else {
-    const auto length = static_cast<int>(strlen(DatumGetCString(state->value)));
-    AppendVarint(out, static_cast<uint64>(length));
-    appendBinaryStringInfo(out, DatumGetPointer(state->value), length);
+    AppendBytes(out, DatumGetPointer(state->value), strlen(DatumGetCString(state->value)));
   }
 }
 
@@ -108,6 +178,26 @@ Datum ReadInternal(const AggregateSet *set, AggregateProgram *program, const uin
   if (!complete) state = CallWithContext(set, &program->combine, 0, true, state, 2);
   MemoryContextSwitchTo(old);
   return state;
+}
+
+// A state whose count says the rest. False where it is damaged, or none of ours.
+bool ReadShort(const AggregateSet *set, const AggregateProgram *program, Reader *reader, AggregateState *state) {
+  int64 sum;
+  if (program->may_be_plain) {
+    if (reader->position == reader->end) return false;
+    state->scale = *reader->position++;
+    if (!ReadSigned(reader, &sum) || !FitsNumericSum(sum, state->scale) || state->count <= 0) return false;
+    state->value = Int64GetDatum(sum);
+    state->plain = true;
+    return true;
+  }
+  if (!MayBeCountAndSum(program) || !ReadSigned(reader, &sum)) return false;
+  auto *const array = static_cast<char *>(MemoryContextAlloc(set->state_context, kCountAndSum));
+  memcpy(array, DatumGetPointer(program->initial), ARR_OVERHEAD_NONULLS(1));
+  memcpy(array + ARR_OVERHEAD_NONULLS(1), &state->count, sizeof(state->count));
+  memcpy(array + ARR_OVERHEAD_NONULLS(1) + sizeof(int64), &sum, sizeof(sum));
+  state->value = PointerGetDatum(array);
+  return true;
 }
 
 // False for states that are not plain, which are then read by the server's functions.
@@ -129,7 +219,15 @@ bool ReadState(const AggregateSet *set, AggregateProgram *program, Reader *reade
   if (state->isnull) return true;
   // The type internal is declared as passed by value; what was written for it has a length of its own.
   uint64 length = static_cast<uint64>(program->state_length);
-  if ((program->internal_state || program->state_length < 0) && !ReadVarint(reader, &length)) return false;
+  if (program->internal_state || program->state_length < 0) {
+    if (!ReadVarint(reader, &length)) return false;
+    if (reader->short_forms && length-- == 0) return ReadShort(set, program, reader, state);
+  } else if (reader->short_forms && IsInteger(program)) {
+    int64 value;
+    if (!ReadSigned(reader, &value)) return false;
+    state->value = DatumOfInteger(program, value);
+    return true;
+  }
   if (length > static_cast<uint64>(reader->end - reader->position) || length > MaxAllocSize / 2) return false;
   const uint8 *const bytes = reader->position;
   reader->position += length;
@@ -181,13 +279,14 @@ bytea *SerializeStates(const AggregateSet *set, int64 rows, AggregateState *stat
 }
 
 bool DeserializeStates(const AggregateSet *set, const bytea *data, int64 *rows, AggregateState *states) {
-  Reader reader = {reinterpret_cast<const uint8 *>(VARDATA_ANY(data)), nullptr};
+  Reader reader = {reinterpret_cast<const uint8 *>(VARDATA_ANY(data)), nullptr, false};
   reader.end = reader.position + VARSIZE_ANY_EXHDR(data);
   uint16 fingerprint;
-  if (reader.end - reader.position < 4 || reader.position[0] != kStateFormat ||
+  if (reader.end - reader.position < 4 || (reader.position[0] != kStateFormat && reader.position[0] != kLongFormat) ||
       reader.position[1] != compat::kServerMajor) {
     return false;
   }
+  reader.short_forms = reader.position[0] == kStateFormat;
   memcpy(&fingerprint, reader.position + 2, sizeof(fingerprint));
   reader.position += 4;
   uint64 count;
