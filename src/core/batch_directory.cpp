@@ -91,7 +91,7 @@ uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row, uint64_t 
     while (same < nkeys && keys[same] == values[same][row]) same++;
     if (same == nkeys) return found;
   }
-  if (count_ == limit_) return 0;
+  if (count_ >= limit_) return 0;
   const uint32_t made = NewGroup();
   for (int i = 0; i < nkeys; i++) records_[made * stride_ + static_cast<size_t>(i)] = values[i][row];
   directory_[at] = made;
@@ -102,9 +102,7 @@ uint32_t BatchGroups::Find(const int64_t *const *values, uint32_t row, uint64_t 
 }
 
 template <int kKeys>
-uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept {
-  const int64_t *keys[kMostBatchKeys];
-  for (int i = 0; i < plan_->nkeys; i++) keys[i] = columns[plan_->keys[i]].values;
+uint32_t BatchGroups::FindGroupsOf(uint32_t nrows, const int64_t *const *keys, uint8_t *left) noexcept {
   uint32_t nleft = 0;
   Hash<kKeys>(nrows, keys);
   AtHand at_hand = Hand();
@@ -222,9 +220,30 @@ uint32_t BatchGroups::FindOnlyGroup(uint32_t nrows, const uint8_t *left) noexcep
   return nleft;
 }
 
+uint32_t BatchGroups::FindByKeys(uint32_t nrows, const int64_t *const *keys, uint8_t *left) noexcept {
+  if (capacity_ == 0) {
+    GrowDirectory();
+    MakeRoomForGroups();
+  }
+  switch (plan_->nkeys) {
+    case 0:
+      return count_ > 0 ? FindOnlyGroup(nrows, left) : FindGroupsOf<0>(nrows, keys, left);
+    case 1:
+      if (keys_seen_ < kRowsForNear) ChooseNear(nrows, keys[0], left);
+      if (near_ != nullptr) return FindGroupsNear(nrows, keys[0], left);
+      return FindGroupsOf<1>(nrows, keys, left);
+    case 2:
+      return FindGroupsOf<2>(nrows, keys, left);
+    default:
+      return FindGroupsOf<-1>(nrows, keys, left);
+  }
+}
+
 uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept {
+  const int64_t *keys[kMostBatchKeys];
   for (int i = 0; i < plan_->nkeys; i++) {
     const BatchColumnValues &key = columns[plan_->keys[i]];
+    keys[i] = key.values;
     if (key.all_null) {
       std::memset(left, 1, nrows);
     } else if (key.nulls != nullptr) {
@@ -233,22 +252,7 @@ uint32_t BatchGroups::FindGroups(uint32_t nrows, const BatchColumnValues *column
     }
   }
   for (uint32_t r = 0; r < nrows; r++) left[r] = static_cast<uint8_t>(left[r] & passed_[r]);
-  if (capacity_ == 0) {
-    GrowDirectory();
-    MakeRoomForGroups();
-  }
-  switch (plan_->nkeys) {
-    case 0:
-      return count_ > 0 ? FindOnlyGroup(nrows, left) : FindGroupsOf<0>(nrows, columns, left);
-    case 1:
-      if (keys_seen_ < kRowsForNear) ChooseNear(nrows, columns[plan_->keys[0]].values, left);
-      if (near_ != nullptr) return FindGroupsNear(nrows, columns[plan_->keys[0]].values, left);
-      return FindGroupsOf<1>(nrows, columns, left);
-    case 2:
-      return FindGroupsOf<2>(nrows, columns, left);
-    default:
-      return FindGroupsOf<-1>(nrows, columns, left);
-  }
+  return FindByKeys(nrows, keys, left);
 }
 
 }  // namespace pgstream

@@ -236,4 +236,74 @@ uint32_t BatchGroups::Add(uint32_t nrows, const BatchColumnValues *columns, cons
   return nleft;
 }
 
+// --- Groups that others gathered -----------------------------------------------------------------------------------------
+
+void BatchGroups::CopyColumns(uint32_t first, uint32_t n, int64_t *columns) const noexcept {
+  for (uint32_t group = 0; group < n; group++) {
+    const int64_t *const record = Record(first + group);
+    for (size_t i = 0; i < stride_; i++) columns[i * n + group] = record[i];
+  }
+}
+
+void BatchGroups::MergeSum(BatchSumKind kind, int slot, uint32_t n, const int64_t *columns) noexcept {
+  const uint32_t *const groups = groups_;
+  int64_t *const records = records_ + slot;
+  const size_t stride = stride_;
+  const auto column = [=](int i) { return columns + (static_cast<size_t>(slot) + static_cast<size_t>(i)) * n; };
+  const int64_t *const counts = column(0);
+  for (uint32_t r = 0; r < n; r++) records[groups[r] * stride] += counts[r];
+  switch (kind) {
+    case BatchSumKind::kCount:
+      return;
+    case BatchSumKind::kSum:
+      for (uint32_t r = 0; r < n; r++) {
+        int64_t *const at = records + groups[r] * stride;
+        at[1] = Plus(at[1], column(1)[r]);
+      }
+      return;
+    case BatchSumKind::kWideSum:
+      for (uint32_t r = 0; r < n; r++) {
+        int64_t *const at = records + groups[r] * stride;
+        const int64_t parts[] = {column(1)[r], column(2)[r]};
+        const WideInteger total = LoadWide(at + 1) + LoadWide(parts);
+        std::memcpy(at + 1, &total, sizeof(total));
+      }
+      return;
+    case BatchSumKind::kLeast:
+    case BatchSumKind::kGreatest:
+      for (uint32_t r = 0; r < n; r++) {
+        if (column(1)[r] == 0) continue;
+        int64_t *const at = records + groups[r] * stride;
+        const int64_t value = column(2)[r];
+        if (at[1] == 0 || (kind == BatchSumKind::kLeast ? value < at[2] : value > at[2])) {
+          at[1] = 1;
+          at[2] = value;
+          at[3] = column(3)[r];
+        } else if (value == at[2]) {
+          at[3] += column(3)[r];
+        }
+      }
+      return;
+  }
+}
+
+void BatchGroups::Merge(uint32_t n, const int64_t *columns, const int64_t *const *keys) noexcept {
+  if (n == 0) return;
+  MakeRoomForRows(n);
+  std::memset(passed_, 1, n);
+  std::memset(counts_, 0, n);
+  const uint32_t limit = limit_;
+  limit_ = UINT32_MAX / 2;
+  (void)FindByKeys(n, keys, counts_);
+  limit_ = limit;
+  int slot = plan_->nkeys;
+  const int64_t *const nets = columns + static_cast<size_t>(slot) * n;
+  for (uint32_t r = 0; r < n; r++) records_[groups_[r] * stride_ + static_cast<size_t>(slot)] += nets[r];
+  slot++;
+  for (int i = 0; i < plan_->nsums; i++) {
+    MergeSum(plan_->sums[i].kind, slot, n, columns);
+    slot += SlotsOf(plan_->sums[i].kind);
+  }
+}
+
 }  // namespace pgstream

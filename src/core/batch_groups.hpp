@@ -5,7 +5,8 @@
 // consolidated first, no expression is evaluated, and the rows of a record are done column by column.
 //
 // Promises: every row is rejected by a condition, summed in its group, or left to the caller; which of these
-// depends on its values alone, except that groups beyond the limit are left, always all their rows. Sums are exact (kSum
+// depends on its values alone, except that groups beyond the limit are left, always all their rows (unless groups are merged
+// between rows, which makes room for none but themselves). Sums are exact (kSum
 // modulo 2^64, kWideSum modulo 2^128). Plain data without a destructor; all memory comes from the caller's
 // allocator, which may leave by longjmp: what was being added is undefined then.
 // Refuses: NULL keys (such rows are left to the caller), and to forget single groups.
@@ -80,6 +81,13 @@ class BatchGroups {
   /// many rows are left to the caller, and which in left: those of them, and of others, that no condition rejects.
   uint32_t Add(uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights, uint8_t *left) noexcept;
 
+  /// What a group is to another process: so many integers.
+  size_t width() const noexcept { return stride_; }
+  /// Copies groups, column by column: width() columns of n values, which begin with the keys.
+  void CopyColumns(uint32_t first, uint32_t n, int64_t *columns) const noexcept;
+  /// Adds groups that others of the same plan gathered, whatever the limit, as CopyColumns gives them. keys: their keys instead.
+  void Merge(uint32_t n, const int64_t *columns, const int64_t *const *keys) noexcept;
+
   /// Forgets all groups; the caller has taken back all memory that was allocated.
   void Forget() noexcept;
 
@@ -96,8 +104,9 @@ class BatchGroups {
   const int64_t *Record(uint32_t group) const noexcept { return records_ + (static_cast<size_t>(group) + 1) * stride_; }
   void MakeRoomForRows(uint32_t nrows) noexcept;
   uint32_t FindGroups(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
+  uint32_t FindByKeys(uint32_t nrows, const int64_t *const *keys, uint8_t *left) noexcept;
   template <int kKeys>
-  uint32_t FindGroupsOf(uint32_t nrows, const BatchColumnValues *columns, uint8_t *left) noexcept;
+  uint32_t FindGroupsOf(uint32_t nrows, const int64_t *const *keys, uint8_t *left) noexcept;
   // Copies of what finds groups: a loop that writes bytes would read the members anew with every row.
   struct AtHand {
     const int64_t *records;
@@ -118,6 +127,7 @@ class BatchGroups {
   void MakeRoomForGroups() noexcept;
   uint32_t NewGroup() noexcept;
   void GrowDirectory() noexcept;
+  void MergeSum(BatchSumKind kind, int slot, uint32_t n, const int64_t *columns) noexcept;
   void AddSum(const BatchSum &sum, int slot, uint32_t nrows, const BatchColumnValues *columns, const int8_t *weights) noexcept;
 
   const BatchGroupPlan *plan_;

@@ -159,4 +159,11 @@ void StringIds::IdsOf(uint32_t nrows, const uint8_t *const *data, const uint32_t
   }
 }
 
+void StringIds::Add(uint32_t nrows, const uint8_t *const *data, const uint32_t *sizes, int64_t *ids, uint8_t *left) noexcept {
+  const size_t limit = limit_;
+  limit_ = SIZE_MAX;
+  IdsOf(nrows, data, sizes, nullptr, ids, left);
+  limit_ = limit;
+}
+
 }  // namespace pgstream

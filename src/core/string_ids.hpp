@@ -19,6 +19,11 @@ class StringIds {
   /// at; left[r] is set, and ids[r] is of no use, where a new string is beyond the limit.
   void IdsOf(uint32_t nrows, const uint8_t *const *data, const uint32_t *sizes, const uint8_t *nulls, int64_t *ids, uint8_t *left) noexcept;
 
+  /// The same of rows that all have one, whatever the limit of bytes.
+  void Add(uint32_t nrows, const uint8_t *const *data, const uint32_t *sizes, int64_t *ids, uint8_t *left) noexcept;
+
+  uint32_t count() const noexcept { return count_; }
+
   /// The bytes of a number's string.
   const uint8_t *Bytes(int64_t id, uint32_t *size) const noexcept {
     *size = entries_[id].size;

@@ -44,22 +44,25 @@ Datum BytesDatum(const DirectColumn *column, int64 id) {
 
 DirectGroups *NewDirectGroups(const DeltaPlan *plan, const RowExpressions *row, MemoryContext context, Size limit) {
   DirectPlan made;
-  if (!PlanDirectly(plan, row, &made)) return nullptr;
+  return PlanDirectly(plan, row, &made) ? NewDirectGroupsOf(&made, context, limit) : nullptr;
+}
+
+DirectGroups *NewDirectGroupsOf(const DirectPlan *made, MemoryContext context, Size limit) {
   auto *const direct = static_cast<DirectGroups *>(palloc0(sizeof(DirectGroups)));
   const MaskAllocator allocator = {Allocate, Release, context};
   const uint64 seed = pg_prng_uint64(&pg_global_prng_state);
-  for (int i = 0; i < made.ncolumns; i++) {
-    if (made.columns[i].kind != DirectKind::Bytes) continue;
-    made.columns[i].ids = static_cast<StringIds *>(palloc0(sizeof(StringIds)));
-    made.columns[i].ids->Init(allocator, limit / 2, seed);
+  for (int i = 0; i < made->ncolumns; i++) {
+    if (made->columns[i].kind != DirectKind::Bytes) continue;
+    made->columns[i].ids = static_cast<StringIds *>(palloc0(sizeof(StringIds)));
+    made->columns[i].ids->Init(allocator, limit / 2, seed);
   }
-  direct->plan = made.batch;
-  direct->ncolumns = made.ncolumns;
-  direct->columns = made.columns;
-  direct->sums = made.sums;
-  direct->given = static_cast<BatchColumnValues *>(palloc0(sizeof(BatchColumnValues) * static_cast<Size>(made.ncolumns + 1)));
+  direct->plan = made->batch;
+  direct->ncolumns = made->ncolumns;
+  direct->columns = made->columns;
+  direct->sums = made->sums;
+  direct->given = static_cast<BatchColumnValues *>(palloc0(sizeof(BatchColumnValues) * static_cast<Size>(made->ncolumns + 1)));
   direct->context = context;
-  const Size group = sizeof(int64) * static_cast<Size>(plan->nkeys + 1 + 4 * made.batch.nsums) + 2 * sizeof(uint32);
+  const Size group = sizeof(int64) * static_cast<Size>(made->batch.nkeys + 1 + 4 * made->batch.nsums) + 2 * sizeof(uint32);
   const uint32 groups = static_cast<uint32>(Min(Max(limit / group / 2, kLeastGroups), kMostGroups));
   direct->groups.Init(&direct->plan, allocator, groups, seed);
   return direct;

@@ -41,6 +41,9 @@ struct DirectGroups {
 // `context`, in about `limit` bytes.
 DirectGroups *NewDirectGroups(const DeltaPlan *plan, const RowExpressions *row, MemoryContext context, Size limit);
 
+// The same of a plan in that form. Nothing of it is written to but columns.
+DirectGroups *NewDirectGroupsOf(const DirectPlan *plan, MemoryContext context, Size limit);
+
 // Takes the rows of a record; positions are those of the row's used columns. nullptr: all of them; else the others are those
 // whose byte is not 0.
 const uint8 *TakeDirectly(DirectGroups *direct, const BatchDecoder *record, const int *positions);

@@ -69,8 +69,7 @@ void FindBytes(DirectGroups *direct, int number, const uint8 *const *places, uin
   }
 }
 
-}  // namespace
-
+// Takes the rows of a page. nullptr: all of them; else the others are those whose byte is not 0.
 const uint8 *TakePage(DirectGroups *direct, const HeapPages *pages) {
   const uint32 nrows = pages->nrows;
   BeginRows(direct, nrows);
@@ -89,6 +88,14 @@ const uint8 *TakePage(DirectGroups *direct, const HeapPages *pages) {
   }
   memset(direct->weights, 1, nrows);
   return SumRows(direct, nrows);
+}
+
+}  // namespace
+
+void SumPage(DirectGroups *direct, HeapPages *pages, RowTaker take, void *argument) {
+  const uint8 *const left = TakePage(direct, pages);
+  for (uint32 row = 0; left != nullptr && row < pages->nrows; row++)
+    if (left[row] != 0) take(&pages->rows[row], argument);
 }
 
 }  // namespace pgstream

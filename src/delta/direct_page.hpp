@@ -8,8 +8,9 @@
 
 namespace pgstream {
 
-// Takes the rows of a page, as rows that came. The columns wanted are the used ones. nullptr: all of them; else the others are those
-// whose byte is not 0.
-const uint8 *TakePage(DirectGroups *direct, const HeapPages *pages);
+using RowTaker = void (*)(HeapTuple row, void *argument);
+
+// Sums the rows of a page, as rows that came. The columns wanted are the used ones. Those that are left are given to `take`.
+void SumPage(DirectGroups *direct, HeapPages *pages, RowTaker take, void *argument);
 
 }  // namespace pgstream

@@ -29,6 +29,7 @@ struct DirectColumn {
   int16 length;    // of the type
   bool is_unsigned;
   int scale;       // of Decimal; -1 before the first value
+  pg_atomic_uint32 *agreed;  // of Decimal: 1 + the scale that all who gather together take, 0 before the first value of any; nullptr: alone
   StringIds *ids;  // of Bytes
   int64 constant;
   // Of Computed: the operation, its result's type, its operands.
@@ -40,7 +41,7 @@ struct DirectColumn {
 struct DirectPlan {
   BatchGroupPlan batch;
   int ncolumns;
-  DirectColumn *columns;  // without scale and ids
+  DirectColumn *columns;  // without scale, agreement and ids
   int *sums;              // of each aggregate: its sum; -1: it counts rows
 };
 

@@ -48,6 +48,14 @@ void Compute(DirectGroups *direct, int number, uint32 nrows) {
   }
 }
 
+// The scale at which a column is summed: that of the first value that anybody met who gathers together.
+int AgreedScale(const DirectColumn *column, int scale) {
+  uint32 agreed = 0;
+  if (scale < 0 || column->agreed == nullptr || pg_atomic_compare_exchange_u32(column->agreed, &agreed, static_cast<uint32>(scale) + 1))
+    return scale;
+  return static_cast<int>(agreed) - 1;
+}
+
 }  // namespace
 
 void BeginRows(DirectGroups *direct, uint32 nrows) {
@@ -78,7 +86,7 @@ void TakeStored(DirectGroups *direct, int number, uint32 nrows) {
     if (nulls != nullptr && (nulls[row / 8] >> (row % 8) & 1) != 0) continue;
     const uint8 *const data = direct->places[row];
     const uint32 size = direct->sizes[row];
-    if (column->scale < 0) column->scale = StoredScale(data, size);
+    if (column->scale < 0) column->scale = AgreedScale(column, StoredScale(data, size));
     if (column->scale < 0 || !StoredInteger(data, size, column->scale, &values[row])) {
       values[row] = 0;
       direct->left[row] = 1;

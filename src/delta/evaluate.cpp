@@ -78,13 +78,13 @@ void Nothing(DestReceiver *) {}
 
 }  // namespace
 
-PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot) {
+PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot, int cursor_options) {
   Query *copy = static_cast<Query *>(copyObjectImpl(query));
   AcquireRewriteLocks(copy, true, false);
   List *rewritten = QueryRewrite(copy);
   if (list_length(rewritten) != 1) elog(ERROR, "unexpected rewrite result for the query of a stream table");
   PushActiveSnapshot(snapshot);
-  PlannedStmt *plan = pg_plan_query(linitial_node(Query, rewritten), "pg_stream", 0, nullptr);
+  PlannedStmt *plan = pg_plan_query(linitial_node(Query, rewritten), "pg_stream", cursor_options, nullptr);
   PopActiveSnapshot();
   return plan;
 }

@@ -32,8 +32,9 @@ inline constexpr double kRowCost = 2;
 
 using RowVisitor = void (*)(TupleTableSlot *slot, void *argument);
 
-// Rewrites and plans a copy of an analysed SELECT; in the current context.
-PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot);
+// Rewrites and plans a copy of an analysed SELECT; in the current context. cursor_options: 0, or CURSOR_OPT_PARALLEL_OK for a plan
+// that is looked at, not run.
+PlannedStmt *PlanForRun(const Query *query, Snapshot snapshot, int cursor_options = 0);
 
 // Raises what running a plan would raise before its first row.
 void CheckPlanMayRun(PlannedStmt *plan, Snapshot snapshot);

@@ -107,6 +107,17 @@ void FindAllPlaces(HeapPages *pages) {
     FindPlaces(pages, pages->rows[row].t_data, first, offset, pages->places + row);
 }
 
+HeapPages *NewHeapPages(Relation rel, TableScanDesc scan, int nwanted, const AttrNumber *wanted) {
+  auto *const made = static_cast<HeapPages *>(palloc0(sizeof(HeapPages)));
+  made->rel = rel;
+  made->nwanted = nwanted;
+  TakeColumns(made, wanted);
+  made->rows = static_cast<HeapTupleData *>(palloc(sizeof(HeapTupleData) * kMostPageRows));
+  made->places = static_cast<const uint8 **>(palloc(sizeof(uint8 *) * kMostPageRows * static_cast<Size>(nwanted + 1)));
+  made->scan = scan;
+  return made;
+}
+
 }  // namespace
 
 bool MayReadPages(Relation rel, Snapshot snapshot) {
@@ -114,14 +125,11 @@ bool MayReadPages(Relation rel, Snapshot snapshot) {
 }
 
 HeapPages *BeginHeapPages(Relation rel, Snapshot snapshot, int nwanted, const AttrNumber *wanted) {
-  auto *const pages = static_cast<HeapPages *>(palloc0(sizeof(HeapPages)));
-  pages->rel = rel;
-  pages->nwanted = nwanted;
-  TakeColumns(pages, wanted);
-  pages->rows = static_cast<HeapTupleData *>(palloc(sizeof(HeapTupleData) * kMostPageRows));
-  pages->places = static_cast<const uint8 **>(palloc(sizeof(uint8 *) * kMostPageRows * static_cast<Size>(nwanted + 1)));
-  pages->scan = table_beginscan(rel, snapshot, 0, nullptr);
-  return pages;
+  return NewHeapPages(rel, table_beginscan(rel, snapshot, 0, nullptr), nwanted, wanted);
+}
+
+HeapPages *BeginSharedHeapPages(Relation rel, ParallelTableScanDesc shared, int nwanted, const AttrNumber *wanted) {
+  return NewHeapPages(rel, table_beginscan_parallel(rel, shared), nwanted, wanted);
 }
 
 // Heap has found all visible rows of a page when it returns the first; it is told that this was the last.

@@ -3,6 +3,8 @@
 // What a sequential scan does for each page is heap's own: pruning, visibility, predicate locks and what they conflict with, scans
 // that follow each other, statistics. Only handing out rows one by one is left out.
 //
+// Several processes may share the pages, as those of a parallel sequential scan do.
+//
 // Promises: rows and order of a sequential scan under the same snapshot; columns that were added after a row was written have the
 // value they were added with. Rows and places stay until the next page. Refuses: other access methods than heap, snapshots
 // that are not MVCC (MayReadPages).
@@ -42,6 +44,8 @@ bool MayReadPages(Relation rel, Snapshot snapshot);
 
 // Begins to read, in the current context. wanted: attribute numbers, ascending. The snapshot is the active one.
 HeapPages *BeginHeapPages(Relation rel, Snapshot snapshot, int nwanted, const AttrNumber *wanted);
+// Begins to read what falls to this process of the pages, under the snapshot that `shared` has.
+HeapPages *BeginSharedHeapPages(Relation rel, ParallelTableScanDesc shared, int nwanted, const AttrNumber *wanted);
 
 // The next page with rows; false: there is none.
 bool NextHeapPage(HeapPages *pages);

@@ -40,6 +40,7 @@ struct Population {
   Group *last;  // the group of the row before; nullptr at the start
   Size limit;
   uint64 rows, visited;
+  int workers;  // parallel ones that took part
   bool overflowed;
 };
 
@@ -194,8 +195,9 @@ void FlushSums(Population *population, const DirectGroups *sums) {
 // How it was done, for who asks the server to be that talkative.
 void Report(const Population *population, const DirectGroups *sums) {
   if (sums != nullptr)
-    ereport(DEBUG1, (errmsg_internal("rows of source summed column by column: " INT64_FORMAT ", one by one: " UINT64_FORMAT,
-                                     sums->rows, population->rows)));
+    ereport(DEBUG1, (errmsg_internal("rows of source summed column by column: " INT64_FORMAT ", one by one: " UINT64_FORMAT "%s",
+                                     sums->rows, population->rows,
+                                     population->workers > 0 ? psprintf(", parallel workers: %d", population->workers) : "")));
   else
     ereport(DEBUG1, (errmsg_internal("rows of source aggregated one by one%s: " UINT64_FORMAT,
                                      population->nsorted > 0 ? ", sorted" : "", population->rows)));
@@ -212,7 +214,8 @@ bool Pass(Population *population, Snapshot snapshot, bool order) {
   const DirectGroups *sums = nullptr;
   if (!order) {
     const MemoryContext old = MemoryContextSwitchTo(population->sums_context);
-    sums = SumPages(population->stream, run, snapshot, population->limit / 2, TakeRow, population, &population->overflowed);
+    sums = SumPages(population->stream, run, snapshot, population->limit / 2, TakeRow, population, &population->overflowed,
+                    &population->workers);
     MemoryContextSwitchTo(old);
   }
   if (sums == nullptr) RunPlan(run, snapshot, nullptr, TakeRow, population);

@@ -1,7 +1,7 @@
 // Reading a source for its groups; see populate_pages.hpp.
 #include "delta/populate_pages.hpp"
 
-#include "delta/direct_page.hpp"
+#include "delta/populate_workers.hpp"
 #include "delta/row_evaluator.hpp"
 
 namespace pgstream {
@@ -15,22 +15,40 @@ bool ScansTable(const PlannedStmt *run, Oid relid) {
   return entry->rtekind == RTE_RELATION && entry->relid == relid;
 }
 
-void TakePages(DirectGroups *direct, RowEvaluator *evaluator, HeapPages *pages, RowVisitor visit, void *argument, const bool *stop) {
-  while (!*stop && NextHeapPage(pages)) {
-    const uint8 *const left = TakePage(direct, pages);
-    for (uint32 row = 0; left != nullptr && row < pages->nrows; row++) {
-      if (left[row] == 0) continue;
-      if (EvaluateTuple(evaluator, &pages->rows[row], RelationGetDescr(pages->rel))) visit(evaluator->outputs, argument);
-      ResetExprContext(evaluator->econtext);
-    }
+// Rows that are left are evaluated as the query would.
+struct Rest {
+  RowEvaluator *evaluator;
+  TupleDesc descriptor;
+  RowVisitor visit;
+  void *argument;
+};
+
+void VisitRow(HeapTuple row, void *argument) {
+  const auto *const rest = static_cast<const Rest *>(argument);
+  if (EvaluateTuple(rest->evaluator, row, rest->descriptor)) rest->visit(rest->evaluator->outputs, rest->argument);
+  ResetExprContext(rest->evaluator->econtext);
+}
+
+// All pages under the active snapshot; how many parallel workers took part.
+int TakePages(DirectGroups *direct, Relation rel, int nworkers, Size limit, Rest *rest, const bool *stop) {
+  const RowExpressions *const row = &rest->evaluator->expressions;
+  int helped = 0;
+  if (nworkers > 0) {
+    helped = SumTogether(direct, rel, row->ncolumns, row->columns, nworkers, limit, VisitRow, rest, stop);
+  } else {
+    HeapPages *const pages = BeginHeapPages(rel, GetActiveSnapshot(), row->ncolumns, row->columns);
+    while (!*stop && NextHeapPage(pages)) SumPage(direct, pages, VisitRow, rest);
+    EndHeapPages(pages);
   }
-  ExecClearTuple(evaluator->slot);
+  ExecClearTuple(rest->evaluator->slot);
+  return helped;
 }
 
 }  // namespace
 
 const DirectGroups *SumPages(const Stream *stream, PlannedStmt *run, Snapshot snapshot, Size limit, RowVisitor visit, void *argument,
-                             const bool *stop) {
+                             const bool *stop, int *workers) {
+  *workers = 0;
   const Oid source = stream->plan->sources[0];
   if (stream->plan->nsources != 1 || !ScansTable(run, source)) return nullptr;
   const Relation rel = table_open(source, AccessShareLock);
@@ -40,11 +58,10 @@ const DirectGroups *SumPages(const Stream *stream, PlannedStmt *run, Snapshot sn
     RowEvaluator *const evaluator = NewRowEvaluator(stream, OnMiss::Interpret);
     direct = NewDirectGroups(stream->plan, &evaluator->expressions, CurrentMemoryContext, limit);
     if (direct != nullptr) {
+      const int planned = PlannedWorkers(stream, snapshot);
+      Rest rest = {evaluator, RelationGetDescr(rel), visit, argument};
       PushActiveSnapshot(snapshot);
-      HeapPages *const pages =
-          BeginHeapPages(rel, GetActiveSnapshot(), evaluator->expressions.ncolumns, evaluator->expressions.columns);
-      TakePages(direct, evaluator, pages, visit, argument, stop);
-      EndHeapPages(pages);
+      *workers = TakePages(direct, rel, planned, limit, &rest, stop);
       PopActiveSnapshot();
     }
   }

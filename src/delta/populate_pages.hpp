@@ -11,8 +11,9 @@ namespace pgstream {
 
 // Groups the rows of a stream table's source. run: the plan of the query that gives keys and aggregate inputs of each row. Rows that
 // cannot be summed are visited as that query would give them, until *stop. Everything is allocated in the current context, in
-// about `limit` bytes. nullptr: nothing was done, and the plan is to be run. In the owner's scope.
+// about `limit` bytes, and as many more for each of the parallel workers that took part. nullptr: nothing was done, and the plan is
+// to be run. In the owner's scope.
 const DirectGroups *SumPages(const Stream *stream, PlannedStmt *run, Snapshot snapshot, Size limit, RowVisitor visit, void *argument,
-                             const bool *stop);
+                             const bool *stop, int *workers);
 
 }  // namespace pgstream
