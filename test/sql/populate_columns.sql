@@ -3,7 +3,12 @@ CREATE SCHEMA populate_columns;
 SET search_path = populate_columns, public;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
-SET max_parallel_workers_per_gather = 0;
+-- sql/populate_parallel runs all of it with parallel workers.
+\if :{?workers}
+\else
+\set workers 0
+\endif
+SET max_parallel_workers_per_gather = :workers;
 SET jit = off;
 SET enable_indexonlyscan = off;
 SET enable_indexscan = off;
@@ -41,11 +46,15 @@ BEGIN
 END $$;
 -- All of them, live before a refresh and after one.
 CREATE FUNCTION checked(OUT live text, OUT refreshed text) LANGUAGE plpgsql AS $$
+DECLARE workers text := current_setting('max_parallel_workers_per_gather');
 BEGIN
   PERFORM pgstream.refresh_stream_table(oid::regclass::text) FROM pg_class WHERE relnamespace = 'populate_columns'::regnamespace AND relname LIKE '%\_full';
+  -- Reads without workers, whatever computes contents.
+  PERFORM set_config('max_parallel_workers_per_gather', '0', false);
   SELECT format('%s of %s exact', exact, streams) || coalesce(', wrong: ' || wrong, '') INTO live FROM verify_streams('populate_columns');
   PERFORM refresh_streams('populate_columns');
   SELECT format('%s of %s exact', exact, streams) || coalesce(', wrong: ' || wrong, '') INTO refreshed FROM verify_streams('populate_columns');
+  PERFORM set_config('max_parallel_workers_per_gather', workers, false);
 END $$;
 CALL define('by_k', 'SELECT k, count(*), count(b) AS bs, count(txt) AS texts, count(1) AS ones, sum(k) AS ks, sum(s) AS ss, sum(b) AS sum_b, avg(s) AS avg_s, avg(k) AS avg_k, avg(b) AS avg_b, min(d) AS d0, max(o) AS o1 FROM src GROUP BY k');
 CALL define('small', 'SELECT s, c, ok, count(*), min(k) AS k0, max(b) AS b1, sum(m) AS m FROM src GROUP BY s, c, ok');

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -208,13 +209,35 @@ void CheckSum(const BatchSumValue &value, const BatchSum &sum, const Bag &bag, i
   }
 }
 
+/// Merges all groups, some at a time, some of the keys given apart.
+void MergeInto(BatchGroups *all, const BatchGroups &part, Trial *trial) {
+  for (uint32_t first = 0; first < part.count();) {
+    const auto n = static_cast<uint32_t>(1 + trial->rng() % (part.count() - first));
+    std::vector<int64_t> columns(part.width() * n + 1, -1), keys(trial->keys.size() * n + 1);
+    part.CopyColumns(first, n, columns.data());
+    EXPECT_EQ(columns.back(), -1);
+    std::vector<const int64_t *> places;
+    for (size_t i = 0; i < trial->keys.size(); i++) {
+      const auto column = columns.begin() + static_cast<std::ptrdiff_t>(i * n);
+      std::copy(column, column + n, keys.begin() + static_cast<std::ptrdiff_t>(i * n));
+      places.push_back(keys.data() + i * n);
+      std::fill(column, column + n, 77);
+    }
+    all->Merge(n, columns.data(), places.data());
+    first += n;
+  }
+}
+
 void Try(uint64_t seed) {
   SCOPED_TRACE(seed);
   Trial trial(seed);
   Memory memory;
   const uint32_t limit = trial.rng() % 3 == 0 ? static_cast<uint32_t>(1 + trial.rng() % 20) : 1u << 20;
-  BatchGroups groups;
-  groups.Init(&trial.plan, {Memory::Allocate, Memory::Release, &memory}, limit, trial.rng());
+  // Without a limit, by some who do not know each other's groups.
+  const uint64_t nparts = limit == 1u << 20 ? 1 + trial.rng() % 3 : 1;
+  BatchGroups parts[3], all;
+  const MaskAllocator allocator = {Memory::Allocate, Memory::Release, &memory};
+  for (BatchGroups &part : parts) part.Init(&trial.plan, allocator, limit, trial.rng());
   for (int round = 0; round < 2; round++) {
     std::map<std::vector<int64_t>, Expected> expected;
     // Of one key many rows, after which it is decided how its groups are found.
@@ -257,9 +280,12 @@ void Try(uint64_t seed) {
           group.counts[i] += rows[r].weight;
         }
       }
-      EXPECT_EQ(groups.Add(decoder.nrows(), given.data(), weights.data(), left.data()), nleft);
+      EXPECT_EQ(parts[trial.rng() % nparts].Add(decoder.nrows(), given.data(), weights.data(), left.data()), nleft);
       if (!rows.empty()) { EXPECT_EQ(left, should); }
     }
+    all.Init(&trial.plan, allocator, static_cast<uint32_t>(trial.rng() % 3), trial.rng());
+    for (uint64_t i = 0; nparts > 1 && i < nparts; i++) MergeInto(&all, parts[i], &trial);
+    const BatchGroups &groups = nparts > 1 ? all : parts[0];
     ASSERT_EQ(groups.count(), expected.size());
     for (uint32_t g = 0; g < groups.count(); g++) {
       const std::vector<int64_t> keys(groups.Keys(g), groups.Keys(g) + trial.keys.size());
@@ -269,7 +295,7 @@ void Try(uint64_t seed) {
       for (size_t i = 0; i < trial.sums.size(); i++)
         CheckSum(groups.Value(g, static_cast<int>(i)), trial.sums[i], found->second.bags[i], found->second.counts[i]);
     }
-    groups.Forget();
+    for (BatchGroups &part : parts) part.Forget();
   }
 }
 
@@ -317,6 +343,12 @@ TEST(StringIds, BeyondTheLimitKnownOnesAreFound) {
     EXPECT_GT(known, 100);
     EXPECT_LT(known, 2000);
   }
+  EXPECT_EQ(ids.count(), known);
+  for (uint64_t i = 4000; i < 4010; i++)
+    EXPECT_EQ(ids.Add(reinterpret_cast<const uint8_t *>(&i), sizeof(i)), known + static_cast<int64_t>(i) - 4000);
+  const uint64_t first = 0, another = 4999;
+  EXPECT_EQ(ids.Add(reinterpret_cast<const uint8_t *>(&first), sizeof(first)), 0);
+  EXPECT_EQ(ids.IdOf(reinterpret_cast<const uint8_t *>(&another), sizeof(another)), -1);
 }
 
 // Many rows at once, NULLs among them, whose places nobody may look at; strings that differ in any one byte have different numbers.
