@@ -344,11 +344,17 @@ TEST(StringIds, BeyondTheLimitKnownOnesAreFound) {
     EXPECT_LT(known, 2000);
   }
   EXPECT_EQ(ids.count(), known);
-  for (uint64_t i = 4000; i < 4010; i++)
-    EXPECT_EQ(ids.Add(reinterpret_cast<const uint8_t *>(&i), sizeof(i)), known + static_cast<int64_t>(i) - 4000);
-  const uint64_t first = 0, another = 4999;
-  EXPECT_EQ(ids.Add(reinterpret_cast<const uint8_t *>(&first), sizeof(first)), 0);
-  EXPECT_EQ(ids.IdOf(reinterpret_cast<const uint8_t *>(&another), sizeof(another)), -1);
+  for (const uint64_t i : {4000, 4001, 4002, 0}) {
+    const auto *const place = reinterpret_cast<const uint8_t *>(&i);
+    const uint32_t size = sizeof(i);
+    int64_t id = -1;
+    uint8_t left = 0;
+    ids.Add(1, &place, &size, &id, &left);
+    EXPECT_EQ(id, i == 0 ? 0 : known + static_cast<int64_t>(i) - 4000);
+    EXPECT_EQ(left, 0);
+  }
+  const uint64_t another = 4999;
+  EXPECT_EQ(IdOf(&ids, &another, sizeof(another)), -1);
 }
 
 // Many rows at once, NULLs among them, whose places nobody may look at; strings that differ in any one byte have different numbers.
