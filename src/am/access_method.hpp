@@ -18,7 +18,9 @@ void InitAccessMethod();
 // False when no overlay can apply to a read of rel under snapshot; costs a cache probe.
 bool MayHaveOverlay(Relation rel, Snapshot snapshot);
 
-// The overlay that a read of rel under snapshot has to apply, held; nullptr when it reads the base as it is.
-Overlay *OverlayForRead(Relation rel, Snapshot snapshot);
+// The overlay that a read of rel under snapshot has to apply, held; nullptr when it reads the base as it is. ForRows: who asks
+// resolves the groups he comes to, and so do all parts of his scan; the overlay may have unresolved ones. Whole: it has none.
+enum class Wanted { Whole, ForRows };
+Overlay *OverlayForRead(Relation rel, Snapshot snapshot, Wanted wanted);
 
 }  // namespace pgstream

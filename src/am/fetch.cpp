@@ -31,7 +31,7 @@ bool TupleFetchRowVersion(Relation rel, ItemPointer tid, Snapshot snapshot, Tupl
       return Heap()->tuple_fetch_row_version(rel, tid, snapshot, slot);
     return FetchAddition(FindOverlayOfAddition(RelationGetRelid(rel), tid), rel, tid, slot);
   }
-  Overlay *const overlay = OverlayForRead(rel, snapshot);
+  Overlay *const overlay = OverlayForRead(rel, snapshot, Wanted::Whole);
   bool found;
   if (synthetic) {
     found = FetchAddition(overlay, rel, tid, slot);

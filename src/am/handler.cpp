@@ -5,6 +5,7 @@
 // library is not preloaded: the base alone would be read as the answer.
 #include "am/callbacks.hpp"
 #include "delta/shared_read.hpp"
+#include "delta/unresolved_groups.hpp"
 #include "pg/boundary.hpp"
 #include "pg/raw_scan.hpp"
 #include "pg/settings.hpp"
@@ -35,6 +36,8 @@ bool FetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snapshot, 
     return Callback<IndexFetchTuple>::Call(fetch, tid, snapshot, slot, call_again, all_dead);
   if (likely(stream_fetch->overlay == nullptr))
     return Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead);
+  if (unlikely(stream_fetch->overlay->unresolved != nullptr))
+    return Callback<IndexFetchTuple>::Call(fetch, tid, snapshot, slot, call_again, all_dead);
   return IndexFetchTuple(fetch, tid, snapshot, slot, call_again, all_dead);
 }
 
@@ -54,12 +57,16 @@ bool MayHaveOverlay(Relation rel, Snapshot snapshot) {
   return IsMvcc(snapshot) && MergedStream(rel) != nullptr;
 }
 
-Overlay *OverlayForRead(Relation rel, Snapshot snapshot) {
+Overlay *OverlayForRead(Relation rel, Snapshot snapshot, Wanted wanted) {
   if (!IsMvcc(snapshot)) return nullptr;
+  const bool by_key = wanted == Wanted::ForRows && AllReadByKey(RelationGetRelid(rel), snapshot);
   Overlay *overlay;
-  if (FindSharedOverlay(RelationGetRelid(rel), snapshot, &overlay)) return overlay;
+  if (FindSharedOverlay(RelationGetRelid(rel), snapshot, &overlay)) {
+    if (!by_key && overlay != nullptr && overlay->unresolved != nullptr) ResolveAllGroups(overlay, rel, snapshot);
+    return overlay;
+  }
   const Stream *const stream = MergedStream(rel);
-  overlay = stream != nullptr ? AcquireOverlay(rel, stream, snapshot) : nullptr;
+  overlay = stream != nullptr ? AcquireOverlay(rel, stream, snapshot, by_key) : nullptr;
   DecideSharedRead(RelationGetRelid(rel), snapshot, overlay);
   return overlay;
 }

@@ -4,6 +4,7 @@
 // fetch, because only that brings the snapshot. An index is built over the raw base. Refuses: to emit additions (the
 // delta arm does).
 #include "am/callbacks.hpp"
+#include "delta/unresolved_groups.hpp"
 #include "pg/boundary.hpp"
 #include "pg/raw_scan.hpp"
 
@@ -66,10 +67,12 @@ bool IndexFetchTuple(IndexFetchTableData *fetch, ItemPointer tid, Snapshot snaps
   StreamIndexFetch *const stream_fetch = AsStreamFetch(fetch);
   if (unlikely(snapshot != stream_fetch->snapshot)) {
     DropOverlay(stream_fetch);
-    stream_fetch->overlay = OverlayForRead(fetch->rel, snapshot);
+    stream_fetch->overlay = OverlayForRead(fetch->rel, snapshot, Wanted::ForRows);
     stream_fetch->snapshot = snapshot;
   }
   if (!Heap()->index_fetch_tuple(fetch, tid, snapshot, slot, call_again, all_dead)) return false;
+  if (stream_fetch->overlay != nullptr && unlikely(stream_fetch->overlay->unresolved != nullptr))
+    ResolveGroupOfRow(stream_fetch->overlay, fetch->rel, slot, snapshot);
   if (stream_fetch->overlay != nullptr && OverlayMasks(stream_fetch->overlay, &slot->tts_tid)) {
     ExecClearTuple(slot);
     return false;

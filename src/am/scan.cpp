@@ -47,7 +47,7 @@ pg_attribute_always_inline bool Masked(MergeScan *scan, const TupleTableSlot *sl
 void ResolveOverlay(MergeScan *scan) {
   if (likely(scan->resolved))
     return;
-  scan->overlay = OverlayForRead(scan->base.rs_rd, scan->base.rs_snapshot);
+  scan->overlay = OverlayForRead(scan->base.rs_rd, scan->base.rs_snapshot, Wanted::Whole);
   scan->resolved = true;
 }
 
@@ -157,7 +157,7 @@ TableScanDesc ScanBegin(Relation rel, Snapshot snapshot, int nkeys, ScanKeyData 
   const bool later = (parallel != nullptr || (flags & SO_TYPE_BITMAPSCAN) != 0) && MayHaveOverlay(rel, snapshot);
   Overlay *overlay = nullptr;
   if (!later && (flags & SO_TYPE_ANALYZE) == 0)
-    overlay = OverlayForRead(rel, snapshot);
+    overlay = OverlayForRead(rel, snapshot, Wanted::Whole);
   if (likely(!later && overlay == nullptr))
     return Heap()->scan_begin(rel, snapshot, nkeys, key, parallel, flags);
 

@@ -11,6 +11,7 @@
 #include "api/restore.hpp"
 #include "api/source_ddl.hpp"
 #include "api/stream_ddl.hpp"
+#include "delta/shared_read.hpp"
 #include "pg/boundary.hpp"
 #include "pg/catalog.hpp"
 #include "pg/definition.hpp"
@@ -20,6 +21,8 @@
 
 extern "C" {
 #include "commands/event_trigger.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 }
 
 namespace pgstream {
@@ -193,6 +196,7 @@ void ProcessStreamUtility(UtilityCall *call) {
         CopiesKeyIndex(reinterpret_cast<IndexStmt *>(statement)))
       return;
     restore = BeginRestoreStep(statement);
+    if (GetCommandLogLevel(statement) == LOGSTMT_DDL) CompleteSharedReads();
     if (restore.statement != nullptr) {
       CheckStatement(restore.statement, &after);
       MarkBefore(restore.statement);

@@ -8,16 +8,9 @@ extern "C" {
 namespace pgstream {
 namespace {
 
-bool SameColumns(const AdditionHash *hash, const HashedColumn *columns, int ncolumns) {
-  if (hash->ncolumns != ncolumns) return false;
-  for (int i = 0; i < ncolumns; i++) {
-    const HashedColumn *const own = &hash->columns[i];
-    if (own->column != columns[i].column || own->collation != columns[i].collation ||
-        own->hash.fn_oid != columns[i].hash.fn_oid) {
-      return false;
-    }
-  }
-  return true;
+template <class T>
+T *Allocate(Size count) {
+  return static_cast<T *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(T)));
 }
 
 // The hash of an addition; false when one of its columns is NULL.
@@ -47,11 +40,7 @@ void Fill(AdditionHash *hash, const Additions *additions, TupleDesc descriptor) 
     wrapper.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
     wrapper.t_data = reinterpret_cast<HeapTupleHeader>(reinterpret_cast<char *>(tuple) - MINIMAL_TUPLE_OFFSET);
     uint32 value;
-    if (HashAddition(hash, &wrapper, descriptor, &value)) {
-      hash->hashes[ordinal] = value;
-      hash->next[ordinal] = hash->buckets[value & hash->mask];
-      hash->buckets[value & hash->mask] = ordinal;
-    }
+    if (HashAddition(hash, &wrapper, descriptor, &value)) AddHashed(hash, ordinal, value);
     // The cursor's buffer lives here.
     if (cursor.buffer == nullptr) MemoryContextReset(temporary);
   }
@@ -59,30 +48,14 @@ void Fill(AdditionHash *hash, const Additions *additions, TupleDesc descriptor) 
   MemoryContextDelete(temporary);
 }
 
-template <class T>
-T *Allocate(Size count) {
-  return static_cast<T *>(MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(T)));
-}
-
 }  // namespace
 
-const AdditionHash *HashAdditions(Overlay *overlay, Relation rel, const HashedColumn *columns, int ncolumns) {
-  const Additions *const additions = &overlay->additions;
-  const auto count = static_cast<Size>(additions->count);
-  Size bytes = count * (2 * sizeof(int64) + sizeof(uint32));
-  const Size own_bytes = bytes;
-  for (const AdditionHash *hash = overlay->hashes; hash != nullptr; hash = hash->next_hash) {
-    if (SameColumns(hash, columns, ncolumns)) return hash;
-    bytes += hash->bytes;
-  }
-  if (bytes > get_hash_memory_limit()) return nullptr;
-
+AdditionHash *NewAdditionHash(Size count, const HashedColumn *columns, int ncolumns) {
   const MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream addition hash", ALLOCSET_SMALL_SIZES);
   const MemoryContext caller = MemoryContextSwitchTo(context);
   auto *const hash = static_cast<AdditionHash *>(palloc0(sizeof(AdditionHash)));
   hash->context = context;
-  hash->bytes = own_bytes;
   hash->ncolumns = ncolumns;
   hash->columns = Allocate<HashedColumn>(static_cast<Size>(ncolumns));
   for (int i = 0; i < ncolumns; i++) {
@@ -96,10 +69,40 @@ const AdditionHash *HashAdditions(Overlay *overlay, Relation rel, const HashedCo
   memset(hash->buckets, -1, nbuckets * sizeof(int64));
   hash->next = Allocate<int64>(count);
   hash->hashes = Allocate<uint32>(count);
+  MemoryContextSwitchTo(caller);
+  return hash;
+}
+
+bool IsOfColumns(const AdditionHash *hash, const HashedColumn *columns, int ncolumns) {
+  if (hash->ncolumns != ncolumns) return false;
+  for (int i = 0; i < ncolumns; i++) {
+    const HashedColumn *const own = &hash->columns[i];
+    if (own->column != columns[i].column || own->collation != columns[i].collation ||
+        own->hash.fn_oid != columns[i].hash.fn_oid) {
+      return false;
+    }
+  }
+  return true;
+}
+
+const AdditionHash *HashAdditions(Overlay *overlay, Relation rel, const HashedColumn *columns, int ncolumns) {
+  const Additions *const additions = &overlay->additions;
+  const auto count = static_cast<Size>(additions->count);
+  Size bytes = count * (2 * sizeof(int64) + sizeof(uint32));
+  const Size own_bytes = bytes;
+  for (const AdditionHash *hash = overlay->hashes; hash != nullptr; hash = hash->next_hash) {
+    if (IsOfColumns(hash, columns, ncolumns)) return hash;
+    bytes += hash->bytes;
+  }
+  if (bytes > get_hash_memory_limit()) return nullptr;
+
+  AdditionHash *const hash = NewAdditionHash(count, columns, ncolumns);
+  hash->bytes = own_bytes;
+  const MemoryContext caller = MemoryContextSwitchTo(hash->context);
   Fill(hash, additions, RelationGetDescr(rel));
   MemoryContextSwitchTo(caller);
   // Complete: from here on it is the overlay's.
-  MemoryContextSetParent(context, overlay->context);
+  MemoryContextSetParent(hash->context, overlay->context);
   hash->next_hash = overlay->hashes;
   overlay->hashes = hash;
   return hash;

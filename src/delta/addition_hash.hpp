@@ -33,6 +33,16 @@ struct AdditionHash {
 // The hash table of a held overlay over these columns, built when it is not there yet; nullptr when it does not fit.
 const AdditionHash *HashAdditions(Overlay *overlay, Relation rel, const HashedColumn *columns, int ncolumns);
 
+// An empty one of so many rows, in a context of its own under the current one; rows are to be added from the last to the first, so
+// that chains follow their numbers.
+AdditionHash *NewAdditionHash(Size count, const HashedColumn *columns, int ncolumns);
+inline void AddHashed(AdditionHash *hash, int64 ordinal, uint32 value) {
+  hash->hashes[ordinal] = value;
+  hash->next[ordinal] = hash->buckets[value & hash->mask];
+  hash->buckets[value & hash->mask] = ordinal;
+}
+bool IsOfColumns(const AdditionHash *hash, const HashedColumn *columns, int ncolumns);
+
 // Forgets the hash tables of an overlay that nobody holds: its additions are about to change.
 void ForgetAdditionHashes(Overlay *overlay);
 

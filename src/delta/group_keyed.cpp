@@ -122,6 +122,7 @@ const char *PutGroup(GroupsDelta *delta, Group *group) {
   const bool exists = group->rows > 0 || delta->plan->always_one_row;
   TupleTableSlot *row = exists ? WriteGroupRow(delta->writer, group) : nullptr;
   MaskBase(delta, group);
+  group->touched = false;
   return SetAddition(delta, group, row == nullptr ? nullptr : GroupTuple(delta->writer, row, group, delta->for_fold));
 }
 

@@ -109,10 +109,23 @@ bool GroupsOverflow(const GroupsDelta *delta) {
          delta->memory_limit;
 }
 
+void BeginLookUps(GroupsDelta *delta, Relation rel, Snapshot snapshot) {
+  delta->rel = rel;
+  delta->snapshot = snapshot;
+  delta->lookup = nullptr;
+}
+
+void EndLookUps(GroupsDelta *delta) {
+  if (delta->lookup != nullptr) EndBaseLookup(delta->lookup);
+  delta->lookup = nullptr;
+}
+
 // One by one through the key index, in its order, or by a pass over the base where that is cheaper.
 void LookUpGroups(GroupsDelta *delta, bool put) {
   const int nkeys = delta->plan->nkeys;
-  auto **groups = static_cast<Group **>(palloc_extended(sizeof(Group *) * Max(delta->unknown, 1), MCXT_ALLOC_HUGE));
+  if (delta->unknown == 0) return;
+  if (delta->lookup == nullptr) delta->lookup = BeginBaseLookup(delta->rel, delta->stream, delta->snapshot, delta->for_fold);
+  auto **groups = static_cast<Group **>(palloc_extended(sizeof(Group *) * delta->unknown, MCXT_ALLOC_HUGE));
   int64 count = 0;
   for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
     if (group->state == GroupState::Unknown) groups[count++] = group;
@@ -126,10 +139,10 @@ void LookUpGroups(GroupsDelta *delta, bool put) {
                    count,
                    0};
   if (VisitingIsCheaper(delta->lookup, count)) {
-    if (count > 0) VisitBase(delta->lookup, MatchBaseRow, &search, PrepareBaseRow);
+    VisitBase(delta->lookup, MatchBaseRow, &search, PrepareBaseRow);
   } else {
     qsort(groups, static_cast<size_t>(count), sizeof(Group *), ByHash);
-    auto *hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * Max(count, 1), MCXT_ALLOC_HUGE));
+    auto *hashes = static_cast<int64 *>(palloc_extended(sizeof(int64) * count, MCXT_ALLOC_HUGE));
     for (int64 i = 0; i < count; i++) hashes[i] = groups[i]->hash;
     search.groups = groups;
     FindCandidates(delta->lookup, hashes, count, MatchBaseRow, &search, PrepareLookup);

@@ -26,6 +26,7 @@ struct GroupChange {
 
 enum class GroupState : uint8 {
   Unknown,   // its base row was not looked up yet
+  Waiting,   // nor is it looked for now: nobody has asked for the group (unresolved_groups.hpp)
   Running,   // rows and states are right for everything but the pending changes
   Stateless,  // only its rows in the source can tell
   Put         // of a fold: its row is in the overlay, and its states are gone

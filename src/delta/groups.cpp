@@ -5,10 +5,14 @@
 // additions are applied, then the retractions. Where states cannot answer (an inverse refused, the row has none, HAVING
 // hides it, an aggregate is Keyed) the group is evaluated again from its rows, all such groups in one query.
 //
+// Where the reader asks for single groups they wait, once the changes are grouped, until he does (unresolved_groups.hpp).
+//
 // Promises: what DeltaOperations asks. States stay in memory, so that extending touches changed groups only; when they do
 // not fit, the groups are done in parts by hash, each part forgotten before the next, and the overlay is final.
 // Refuses: a group with fewer than no members (log and base do not belong together): a reason to recompute.
 #include "delta/groups_delta.hpp"
+#include "delta/unresolved_groups.hpp"
+#include "pg/settings.hpp"
 
 namespace pgstream {
 namespace {
@@ -17,6 +21,8 @@ namespace {
 constexpr int kMostCancellations = 1000;
 constexpr uint64 kGroupsPerMemoryCheck = 256;
 constexpr int64 kChangesPerMemoryCheck = 256;
+// Changed groups below which it is not worth while to let them wait.
+constexpr int64 kLeastDeferred = 32;
 // Groups that are looked for together.
 constexpr int kTogether = 16;
 constexpr const char *kTooManyGroups = "the changed groups exceed hash_mem";
@@ -230,7 +236,12 @@ void CancelOpposites(const GroupsDelta *delta, Group *group) {
 const char *ApplyChanges(GroupsDelta *delta, Group *group) {
   const AggregateSet *set = delta->aggregates;
   group->rows += group->net;
-  if (group->rows < 0) return "the change log takes more rows from a group than it has";
+  if (group->rows < 0) {
+    if (delta->unresolved == nullptr) return "the change log takes more rows from a group than it has";
+    // Readers have begun: there is no recomputing any more.
+    group->state = GroupState::Stateless;
+    return nullptr;
+  }
   if (group->rows == 0) {
     FreeStates(set, group->states);
     InitializeStates(set, group->states);
@@ -290,26 +301,13 @@ void Apply(Delta *opaque, const LogRecord *record) {
 const char *PutTouched(GroupsDelta *delta, Snapshot snapshot) {
   if (delta->failure != nullptr) return delta->failure;
   List *by_key = NIL;
-  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
-    CHECK_FOR_INTERRUPTS();
-    if (group->next_touched != nullptr) PrefetchChanges(delta, group->next_touched);
-    if (group->state == GroupState::Running) {
-      if (const char *why = PutRunning(delta, group)) return why;
-    }
-    if (group->state == GroupState::Stateless) by_key = lappend(by_key, group);
-  }
-  if (by_key == NIL) return nullptr;
-  return PutKeyedGroups(delta, by_key, snapshot);
+  if (const char *why = PutTouchedByStates(delta, &by_key)) return why;
+  return by_key != NIL ? PutKeyedGroups(delta, by_key, snapshot) : nullptr;
 }
 
 // What one finish left behind that the next must not find.
 void ForgetTouched(GroupsDelta *delta) {
-  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
-    group->touched = group->retracted = false;
-    group->net = 0;
-    group->changes = nullptr;
-    group->direct = 0;
-  }
+  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) ForgetPending(group);
   delta->touched = nullptr;
   delta->unknown = 0;
   ForgetChanges(delta);
@@ -321,18 +319,28 @@ void ForgetAllGroups(GroupsDelta *delta) {
   ForgetGroups(delta->table);
 }
 
+// Whether changed groups may wait until they are asked for. They are to fit into memory once they are resolved, too, and no state
+// has moved yet.
+bool MayWait(const GroupsDelta *delta) {
+  if (!delta->overlay->may_defer || delta->for_fold || delta->parts != 1 || delta->overflowed) return false;
+  if (!delta->keeps_state || delta->plan->always_one_row || !OidIsValid(delta->stream->key_index)) return false;
+  if (delta->unknown == 0 || delta->unknown != static_cast<int64>(delta->table->count)) return false;
+  if (KeyedEvaluationSetting() == KeyedEvaluation::Never || LookupByKeySetting() == LookupByKey::Never) return false;
+  if (LookupByKeySetting() == LookupByKey::Auto && delta->unknown < kLeastDeferred) return false;
+  return MemoryContextMemAllocated(delta->groups, true) + MemoryContextMemAllocated(delta->changes, true) < delta->memory_limit / 4;
+}
+
 // Takes the net changes of one part of the groups; false when they do not fit into memory.
 bool TakePart(GroupsDelta *delta, Relation rel, Snapshot snapshot, uint32 part, uint32 parts) {
   delta->part = part;
   delta->parts = parts;
   delta->changes_seen = delta->changes_taken = 0;
   delta->overflowed = false;
-  delta->lookup = BeginBaseLookup(rel, delta->stream, snapshot, delta->for_fold);
+  BeginLookUps(delta, rel, snapshot);
   VisitSourceDelta(delta->source, TakeChange, delta, PrepareChange);
   TakeDirectGroups(delta);
-  if (!delta->overflowed) LookUpGroups(delta, delta->for_fold && delta->keeps_state);
-  EndBaseLookup(delta->lookup);
-  delta->lookup = nullptr;
+  if (!delta->overflowed && !MayWait(delta)) LookUpGroups(delta, delta->for_fold && delta->keeps_state);
+  EndLookUps(delta);
   return !delta->overflowed;
 }
 
@@ -355,13 +363,17 @@ const char *Finish(Delta *opaque, Relation rel, Snapshot snapshot) {
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream groups finish", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext old = MemoryContextSwitchTo(work);
   const bool fresh = delta->table->count == 0;
-  if (TakePart(delta, rel, snapshot, 0, 1)) {
-    delta->failure = PutTouched(delta, snapshot);
-  } else {
+  if (!TakePart(delta, rel, snapshot, 0, 1)) {
     delta->failure = fresh ? FinishInParts(delta, rel, snapshot) : kTooManyGroups;
+  } else if (delta->unknown > 0 && delta->failure == nullptr) {
+    DeferGroups(delta);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(work);
+    return nullptr;
+  } else {
+    delta->failure = PutTouched(delta, snapshot);
   }
-  ClearSourceDelta(delta->source);
-  ForgetTouched(delta);
+  ForgetAllPending(delta);
   MemoryContextSwitchTo(old);
   MemoryContextDelete(work);
   return delta->failure;
@@ -374,6 +386,30 @@ const DeltaOperations kGroupsDelta = {Begin, Apply, Finish, false};
 void PrefetchChanges(const GroupsDelta *delta, const Group *group) {
   if (group->changes != nullptr) PrefetchChange(group->changes);
   if (group->direct > 0) __builtin_prefetch(delta->direct->groups.Keys(group->direct - 1));
+}
+
+const char *PutTouchedByStates(GroupsDelta *delta, List **by_key) {
+  for (Group *group = delta->touched; group != nullptr; group = group->next_touched) {
+    CHECK_FOR_INTERRUPTS();
+    if (group->next_touched != nullptr) PrefetchChanges(delta, group->next_touched);
+    if (group->state == GroupState::Running) {
+      if (const char *why = PutRunning(delta, group)) return why;
+    }
+    if (group->state == GroupState::Stateless) *by_key = lappend(*by_key, group);
+  }
+  return nullptr;
+}
+
+void ForgetPending(Group *group) {
+  group->touched = group->retracted = false;
+  group->net = 0;
+  group->changes = nullptr;
+  group->direct = 0;
+}
+
+void ForgetAllPending(GroupsDelta *delta) {
+  ForgetTouched(delta);
+  ClearSourceDelta(delta->source);
 }
 
 const char *PutRunning(GroupsDelta *delta, Group *group) {

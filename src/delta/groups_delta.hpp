@@ -33,8 +33,11 @@ struct GroupsDelta {
   GroupTable *table;
   AggregateSet *aggregates;  // nullptr without states
   GroupWriter *writer;
+  UnresolvedGroups *unresolved;  // not nullptr from when groups had to wait
   Group *touched;
-  BaseLookup *lookup;  // while finishing
+  Relation rel;        // while finishing, with the snapshot
+  Snapshot snapshot;
+  BaseLookup *lookup;  // ... once groups are looked up
   int64 unknown;       // touched groups that were not looked up yet
 
   // Of the pass that is running: the part of the groups it takes, and where it ran out of memory.
@@ -42,6 +45,10 @@ struct GroupsDelta {
   int64 changes_seen, changes_taken;
   bool overflowed;
 };
+
+// Begins and ends finding base rows: nothing is opened before groups are looked up.
+void BeginLookUps(GroupsDelta *delta, Relation rel, Snapshot snapshot);
+void EndLookUps(GroupsDelta *delta);
 
 // group_lookup.cpp: finds the base rows of all touched groups that were not looked up yet, and in them the states to start
 // from. Sets delta->overflowed when they do not fit. put: no more changes will come, so groups are put into the overlay as their
@@ -58,7 +65,14 @@ const char *PutRunning(GroupsDelta *delta, Group *group);
 // True when groups and changes take more memory than they may.
 bool GroupsOverflow(const GroupsDelta *delta);
 
-// group_keyed.cpp: puts a Running group's row into the overlay. Returns why it cannot.
+// groups.cpp: the same of all touched groups; appends those that are Stateless to by_key.
+const char *PutTouchedByStates(GroupsDelta *delta, List **by_key);
+
+// groups.cpp: forgets what came of a group, or of all touched ones and the source, since the last finish.
+void ForgetPending(Group *group);
+void ForgetAllPending(GroupsDelta *delta);
+
+// group_keyed.cpp: puts a Running group's row into the overlay; it is not touched any more. Returns why it cannot.
 const char *PutGroup(GroupsDelta *delta, Group *group);
 
 // Evaluates Stateless groups (list of Group *) by key and puts them into the overlay. Returns why only recompute can

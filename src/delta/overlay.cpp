@@ -2,10 +2,14 @@
 //
 // An overlay is found again by the exact identity of the snapshot it was built for. For a later snapshot the newest idle
 // one is extended. A handful of idle ones is kept per stream table.
+//
+// One with unresolved groups is found again by who asks for single groups, too, and not extended: where there is one, the next
+// is built whole (but for a fold between them), so that a backend which goes on looking keys up has what it can extend.
 #include "delta/overlay.hpp"
 
 #include "capture/open_statements.hpp"
 #include "delta/overlay_build.hpp"
+#include "delta/unresolved_groups.hpp"
 
 extern "C" {
 #include "storage/predicate.h"
@@ -122,10 +126,12 @@ bool MayBeFoundAgain(const CachedOverlay *cached, Snapshot snapshot) {
          built->overlay.strategy == Strategy::RecomputeAlways && !AnyMidStatement();
 }
 
-CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid) {
+CachedOverlay *FindExact(Oid relid, Snapshot snapshot, uint64 own_xid, bool by_key) {
   ListCell *cell;
   foreach (cell, overlays) {
     auto *cached = static_cast<CachedOverlay *>(lfirst(cell));
+    const UnresolvedGroups *unresolved = cached->built->overlay.unresolved;
+    if (unresolved != nullptr && !(by_key && MayBeAsked(unresolved))) continue;
     if (cached->relid == relid && MayBeFoundAgain(cached, snapshot) && IsIdentity(&cached->identity, snapshot, own_xid))
       return cached;
   }
@@ -142,6 +148,31 @@ CachedOverlay *FindExtendable(Relation rel, const Stream *stream, Snapshot snaps
     if (CanExtend(cached->built, rel, stream, snapshot)) return cached;
   }
   return nullptr;
+}
+
+// An error has ended the work on its groups.
+bool IsBroken(const Overlay *overlay) { return overlay->unresolved != nullptr && !MayBeAsked(overlay->unresolved); }
+
+// True when there is one with unresolved groups since the fold that the snapshot sees.
+bool AnyUnresolved(Oid relid, Snapshot snapshot) {
+  ListCell *cell;
+  foreach (cell, overlays) {
+    const auto *cached = static_cast<const CachedOverlay *>(lfirst(cell));
+    const BuiltOverlay *built = cached->built;
+    if (cached->relid != relid || built->overlay.unresolved == nullptr || IsBroken(&built->overlay)) continue;
+    const FrontierRow *frontier = ReadFrontier(relid, snapshot, CurrentMemoryContext);
+    return frontier != nullptr && frontier->fold_number == built->frontier->fold_number;
+  }
+  return false;
+}
+
+// A newer one has come for them.
+void DropIdleUnresolved(Oid relid, const CachedOverlay *newer) {
+  for (int i = list_length(overlays) - 1; i >= 0; --i) {
+    CachedOverlay *cached = Nth(i);
+    if (cached->relid == relid && cached != newer && cached->built->overlay.unresolved != nullptr && cached->built->overlay.holders == 0)
+      Drop(cached);
+  }
 }
 
 // The segments that a reader with this snapshot leaves alone.
@@ -229,8 +260,9 @@ MergeDecision FollowedDecision(Oid relid) {
   return MergeDecision::Own;
 }
 
-CachedOverlay *Build(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot) {
-  BuiltOverlay *built = BuildOverlay(rel, stream, settled, snapshot, false, FollowedDecision(stream->relid));
+CachedOverlay *Build(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot, bool by_key) {
+  by_key = by_key && !AnyUnresolved(stream->relid, snapshot);
+  BuiltOverlay *built = BuildOverlay(rel, stream, settled, snapshot, false, FollowedDecision(stream->relid), by_key);
   auto *cached =
       static_cast<CachedOverlay *>(MemoryContextAllocZero(built->overlay.context, sizeof(CachedOverlay)));
   cached->relid = stream->relid;
@@ -263,7 +295,7 @@ void EndOfTransaction(XactEvent event, void *) {
     cached->built->overlay.holders = 0;
     // Temporary files are not kept for a next transaction that may never come, nor what no reader can use any more.
     if (!AdditionsInMemory(&cached->built->overlay.additions) || !TransactionIdIsValid(cached->identity.xmax) ||
-        cached->built->momentary || !IsCurrentStream(cached->relid, cached->built->stream_generation))
+        cached->built->momentary || IsBroken(&cached->built->overlay) || !IsCurrentStream(cached->relid, cached->built->stream_generation))
       Drop(cached);
   }
   followed = NIL;
@@ -282,14 +314,15 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId, SubTransactionId,
 
 }  // namespace
 
-Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
+Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool by_key) {
   Assert(IsMVCCSnapshot(snapshot));
   const LocalTransactionId transaction = compat::CurrentLocalTransactionId();
   // Workers of a parallel query read the log after their leader did: it must still be there, so the lock stays.
   const bool share_with_workers = IsInParallelMode() && !IsParallelWorker();
   // Under SERIALIZABLE the first read of a transaction visits the whole log: the conflict checks come with the visit.
   const bool must_visit = IsolationIsSerializable();
-  CachedOverlay *cached = FindExact(stream->relid, snapshot, OwnTransactionId());
+  by_key = by_key && !must_visit && !IsInParallelMode();
+  CachedOverlay *cached = FindExact(stream->relid, snapshot, OwnTransactionId(), by_key);
   if (cached != nullptr &&
       (cached->built->stream_generation != stream->generation || cached->built->storage != compat::StorageNumber(rel) ||
        (must_visit && cached->built_in != transaction) || (share_with_workers && !cached->built->as_new)))
@@ -310,9 +343,10 @@ Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot) {
     // Workers build anew, and what they mask must be what we mask.
     const bool alike = stream->plan->strategy == Strategy::Rows || !share_with_workers;
     cached = must_visit || !alike ? nullptr : FindExtendable(rel, stream, snapshot);
-    cached = cached != nullptr ? Extend(cached, rel, stream, settled, snapshot) : Build(rel, stream, settled, snapshot);
+    cached = cached != nullptr ? Extend(cached, rel, stream, settled, snapshot) : Build(rel, stream, settled, snapshot, by_key);
     NoteIdentity(cached, snapshot);
     cached->built_in = transaction;
+    DropIdleUnresolved(stream->relid, cached);
   }
   if (share_with_workers)
     cached->locked_in = transaction;
@@ -363,6 +397,14 @@ const OverlayReport *LastOverlayReport(Oid relid) {
   return nullptr;
 }
 
+void NoteResolution(const Overlay *overlay) {
+  ListCell *cell;
+  foreach (cell, reports) {
+    auto *report = static_cast<OverlayReport *>(lfirst(cell));
+    if (report->relid == overlay->relid) report->statistics = overlay->statistics;
+  }
+}
+
 void ResetOverlayReports() {
   list_free_deep(reports);
   reports = NIL;
@@ -372,8 +414,8 @@ bool OverlayGrowth(Oid relid, double base_rows, double *growth) {
   ListCell *cell;
   foreach (cell, overlays) {
     const auto *cached = static_cast<const CachedOverlay *>(lfirst(cell));
-    if (cached->relid != relid) continue;
     const Overlay *overlay = &cached->built->overlay;
+    if (cached->relid != relid || overlay->unresolved != nullptr) continue;
     *growth = static_cast<double>(overlay->additions.live) -
               (overlay->masks_all ? base_rows : static_cast<double>(overlay->statistics.masked));
     return true;

@@ -3,7 +3,8 @@
 //     content = base - mask + additions
 //
 // Reading is that formula; folding writes exactly that. Promises: an overlay is complete and immutable while anybody
-// holds it; the same snapshot gives the same additions under the same ordinals. Refuses: snapshots other than MVCC ones
+// holds it, but for groups that who asks for them one by one resolves as he comes to them; the same snapshot gives the same
+// additions, and an addition keeps its ordinal. Refuses: snapshots other than MVCC ones
 // (they see the raw base).
 #pragma once
 
@@ -25,6 +26,8 @@ struct OverlayStatistics {
   bool from_cache;        // this acquisition found it ready
   bool extended;          // ... or extended an earlier one
   int64 summed;           // changed rows that were summed as they lie in the log, ever
+  int64 groups_changed;   // where some are not in the overlay yet: all that changed; else 0
+  int64 groups_resolved;  // ... and of these, how many are in it
   bool evaluates;         // rows were evaluated: by native code where why_interpreted is a null pointer
   const char *why_interpreted;
   int64 code_size;         // of the native code; bytes
@@ -39,6 +42,8 @@ struct Overlay {
   const char *reason;  // why that one; nullptr when it is the plan's own
   bool masks_all;      // recompute: no base row counts
   bool must_merge;     // a parallel leader merges: no choice is left
+  bool may_defer;      // who asks for it asks for single groups: they may wait for it
+  struct UnresolvedGroups *unresolved;  // changed groups of which not all are in it yet (unresolved_groups.hpp); nullptr: complete
   bool final;          // the delta gave back what it would need to be extended
   TidMask mask;
   Additions additions;
@@ -48,8 +53,9 @@ struct Overlay {
 };
 
 // The overlay of a stream table under an MVCC snapshot, or nullptr when base and content are the same (nothing pending).
-// Held until ReleaseOverlay or the end of the transaction. Raises what the defining query would raise.
-Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot);
+// Held until ReleaseOverlay or the end of the transaction. Raises what the defining query would raise. by_key: it may have
+// unresolved groups.
+Overlay *AcquireOverlay(Relation rel, const Stream *stream, Snapshot snapshot, bool by_key);
 void ReleaseOverlay(Overlay *overlay);
 
 // The overlay of a held or cached snapshot that has the addition of this synthetic TID (see additions.hpp), for
@@ -81,6 +87,7 @@ struct OverlayReport {
   int64 reads;
 };
 const OverlayReport *LastOverlayReport(Oid relid);
+void NoteResolution(const Overlay *overlay);  // its statistics have changed
 void ResetOverlayReports();
 
 // How many rows the latest overlay of relid that this backend still has adds to the base_rows of the base (negative: takes

@@ -218,7 +218,8 @@ void ApplyPending(PendingVisit *visit, Snapshot snapshot) {
   if (visit->recompute_reason == nullptr && visit->records > 0 && built->delta != nullptr) {
     if (visit->for_fold) SetProgressPhase(ProgressPhase::EvaluatingChanges);
     visit->recompute_reason = built->operations->finish(built->delta, visit->rel, snapshot);
-    built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold;
+    built->merges = built->overlay.mask.count() > 0 || built->overlay.additions.live > 0 || visit->for_fold ||
+                    built->overlay.unresolved != nullptr;
   }
   // What was evaluated may have met a function that replaced the one the base was computed with.
   if (visit->recompute_reason == nullptr && visit->records > 0 && stream->plan->dependence.unlocked &&
@@ -259,7 +260,7 @@ void NoteSnapshot(BuiltOverlay *built, Snapshot snapshot, int64 own_sequence) {
 }  // namespace
 
 BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot, bool for_fold,
-                           MergeDecision decision) {
+                           MergeDecision decision, bool by_key) {
   const MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream overlay", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext saved = MemoryContextSwitchTo(context);
@@ -289,6 +290,8 @@ BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, const SegmentSet 
   PendingVisit visit = StartVisit(built, rel, stream, settled, for_fold);
   visit.decision = decision;
   overlay->must_merge = decision == MergeDecision::Merge;
+  // What a function of the query returns may be another one by the time that a group is asked for.
+  overlay->may_defer = by_key && decision == MergeDecision::Own && !stream->plan->dependence.unlocked;
   const char *why_not = nullptr;
   if (decision == MergeDecision::Recompute)
     why_not = "the parallel leader recomputes";
@@ -350,7 +353,7 @@ bool SourcesChangedBeyondSnapshot(const Stream *stream, Snapshot snapshot, bool 
 }
 
 bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Snapshot snapshot) {
-  if (!built->extendable || built->overlay.final || built->stream_generation != stream->generation) return false;
+  if (!built->extendable || built->overlay.final || built->overlay.unresolved != nullptr || built->stream_generation != stream->generation) return false;
   if (built->storage != compat::StorageNumber(rel)) return false;
   const MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "pg_stream extension check", ALLOCSET_SMALL_SIZES);
@@ -364,6 +367,7 @@ bool CanExtend(const BuiltOverlay *built, Relation rel, const Stream *stream, Sn
 
 void ExtendOverlay(BuiltOverlay *built, Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot) {
   ForgetAdditionHashes(&built->overlay);
+  built->overlay.may_defer = false;
   OwnerScope scope;
   EnterOwnerScope(stream, &scope);
   PendingVisit visit = StartVisit(built, rel, stream, settled, false);

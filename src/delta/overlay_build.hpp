@@ -36,9 +36,9 @@ bool AnySettled(const Stream *stream);
 
 // Builds in a new context under the current one (built->overlay.context). for_fold: see DeltaOperations::begin. With a
 // decision other than Own the overlay merges or recomputes as told; XX000 when the strategy cannot merge after all.
-// settled: the segments left alone (LockLogs), whose locks are not held.
+// settled: the segments left alone (LockLogs), whose locks are not held. by_key: changed groups may stay unresolved.
 BuiltOverlay *BuildOverlay(Relation rel, const Stream *stream, const SegmentSet *settled, Snapshot snapshot, bool for_fold,
-                           MergeDecision decision);
+                           MergeDecision decision, bool by_key);
 
 // What a snapshot knows of who last changed a relation's pg_class row, which a new definition or new storage does. Own: this
 // transaction.

@@ -1,6 +1,8 @@
 // The open shared reads of the backend; see shared_read.hpp. There is one for every delta arm of a running statement: a handful.
 #include "delta/shared_read.hpp"
 
+#include "delta/unresolved_groups.hpp"
+
 extern "C" {
 #include "access/parallel.h"
 #include "utils/resowner.h"
@@ -14,6 +16,7 @@ struct SharedRead {
   Snapshot snapshot;                // registered while the read is open: nobody else gets its address
   SubTransactionId subtransaction;  // whose abort closes it
   bool decided;
+  bool by_key;
   bool by_leader;    // in parallel mode: the log stays locked, and workers come to the same overlay
   Overlay *overlay;  // held once decided; nullptr: nothing is merged
 };
@@ -80,9 +83,10 @@ void EndOfSubtransaction(SubXactEvent event, SubTransactionId subtransaction, Su
 
 }  // namespace
 
-SharedRead *BeginSharedRead(Oid relid, Snapshot snapshot) {
+SharedRead *BeginSharedRead(Oid relid, Snapshot snapshot, bool by_key) {
   auto *const read = static_cast<SharedRead *>(MemoryContextAllocZero(TopTransactionContext, sizeof(SharedRead)));
   read->relid = relid;
+  read->by_key = by_key;
   read->snapshot = RegisterSnapshotOnOwner(snapshot, TopTransactionResourceOwner);
   read->subtransaction = GetCurrentSubTransactionId();
   read->next = open_reads;
@@ -125,6 +129,25 @@ void DecideSharedRead(Oid relid, Snapshot snapshot, Overlay *overlay) {
     read->by_leader = Leads();
     read->overlay = overlay;
     if (overlay != nullptr) ++overlay->holders;
+  }
+}
+
+bool AllReadByKey(Oid relid, Snapshot snapshot) {
+  bool any = false;
+  for (const SharedRead *read = open_reads; read != nullptr; read = read->next) {
+    if (read->relid != relid || read->snapshot != snapshot) continue;
+    if (!read->by_key) return false;
+    any = true;
+  }
+  return any;
+}
+
+void CompleteSharedReads() {
+  for (const SharedRead *read = open_reads; read != nullptr; read = read->next) {
+    if (read->overlay == nullptr || read->overlay->unresolved == nullptr) continue;
+    Relation rel = table_open(read->relid, NoLock);
+    ResolveAllGroups(read->overlay, rel, read->snapshot);
+    table_close(rel, NoLock);
   }
 }
 

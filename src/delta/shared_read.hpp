@@ -17,14 +17,23 @@ namespace pgstream {
 
 struct SharedRead;
 
-// Opens a shared read; snapshot must live as long. It ends by EndSharedRead, or with its (sub)transaction's abort.
-SharedRead *BeginSharedRead(Oid relid, Snapshot snapshot);
+// Opens a shared read; snapshot must live as long. It ends by EndSharedRead, or with its (sub)transaction's abort. by_key: it
+// wants groups of given keys only.
+SharedRead *BeginSharedRead(Oid relid, Snapshot snapshot, bool by_key);
 void EndSharedRead(SharedRead *read);
 
 // Sets *overlay (held, or nullptr) and returns true where the shared read of relid and snapshot has been decided.
 bool FindSharedOverlay(Oid relid, Snapshot snapshot, Overlay **overlay);
 // Decides the shared reads of relid and snapshot, if there are any: by this overlay, which they hold too, or by none (nullptr).
 void DecideSharedRead(Oid relid, Snapshot snapshot, Overlay *overlay);
+
+// True when there are shared reads of relid and snapshot and all of them want groups of given keys only: an overlay with unresolved
+// groups will do.
+bool AllReadByKey(Oid relid, Snapshot snapshot);
+
+// Resolves what is unresolved in the overlays of all open shared reads. Before DDL of this very transaction: a source that it rewrites
+// looks empty to their snapshots, and groups that have to be evaluated by key would come out so.
+void CompleteSharedReads();
 
 void InitSharedReads();  // called once by _PG_init
 

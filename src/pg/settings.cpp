@@ -13,6 +13,13 @@ static const config_enum_entry kKeyedEvaluations[] = {{"auto", static_cast<int>(
                                                       {"never", static_cast<int>(KeyedEvaluation::Never), false},
                                                       {nullptr, 0, false}};
 
+static int lookup_by_key = static_cast<int>(LookupByKey::Auto);
+
+static const config_enum_entry kLookupsByKey[] = {{"auto", static_cast<int>(LookupByKey::Auto), false},
+                                                  {"always", static_cast<int>(LookupByKey::Always), false},
+                                                  {"never", static_cast<int>(LookupByKey::Never), false},
+                                                  {nullptr, 0, false}};
+
 static int jit = static_cast<int>(Jit::On);
 static int jit_optimization = 2;
 static bool jit_dump = false;
@@ -33,6 +40,8 @@ void RequirePreload() {
 
 KeyedEvaluation KeyedEvaluationSetting() { return static_cast<KeyedEvaluation>(keyed_evaluation); }
 
+LookupByKey LookupByKeySetting() { return static_cast<LookupByKey>(lookup_by_key); }
+
 Jit JitSetting() { return static_cast<Jit>(jit); }
 int JitOptimization() { return jit_optimization; }
 bool JitDump() { return jit_dump; }
@@ -43,6 +52,11 @@ void InitSettings(bool preloaded) {
                            "Whether changed keys of a stream table are evaluated by key or its whole query is run.",
                            "auto compares the costs; always and never do not.", &keyed_evaluation,
                            static_cast<int>(KeyedEvaluation::Auto), kKeyedEvaluations, PGC_USERSET, 0, nullptr, nullptr,
+                           nullptr);
+  DefineCustomEnumVariable("pgstream.lookup_by_key",
+                           "Whether a lookup by group key works out the pending changes of that group alone.",
+                           "auto does until all at once would be cheaper; always never does all because of lookups.",
+                           &lookup_by_key, static_cast<int>(LookupByKey::Auto), kLookupsByKey, PGC_USERSET, 0, nullptr, nullptr,
                            nullptr);
   DefineCustomEnumVariable("pgstream.jit", "Whether changes are evaluated by native code.",
                            "on uses what was compiled at definition, at refresh or by a worker; force compiles when reading, too.", &jit,

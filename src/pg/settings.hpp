@@ -12,6 +12,11 @@ bool IsPreloaded();
 enum class KeyedEvaluation { Auto, Always, Never };
 KeyedEvaluation KeyedEvaluationSetting();
 
+// pgstream.lookup_by_key: whether a read that asks for single groups works out the pending changes of these alone. Auto: until it
+// has asked for so many that all at once would have been cheaper.
+enum class LookupByKey { Auto, Always, Never };
+LookupByKey LookupByKeySetting();
+
 // pgstream.jit: whether rows are evaluated by native code. On: where it is stored; it is made when a stream table is defined
 // or refreshed. Force: it is made by readers, too.
 enum class Jit { Off, On, Force };

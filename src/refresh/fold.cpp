@@ -326,7 +326,7 @@ FoldResult RefreshStream(Oid relid) {
       LockLogs(stream->sources, stream->nsources, settled);
       UnlockLogs(stream->sources, stream->nsources, nullptr);
     }
-    built = BuildOverlay(rel, stream, settled, snapshot, true, MergeDecision::Own);
+    built = BuildOverlay(rel, stream, settled, snapshot, true, MergeDecision::Own, false);
     if (served) UnlockLogs(stream->sources, stream->nsources, settled);
     // A base computed anew has all of this transaction's changes, whether their records were read or not.
     if (!built->overlay.masks_all) own_sequence = built->own_sequence;

@@ -3,12 +3,14 @@
 // A lookup would walk all additions each time, and lookups come by the thousand: as executions of a prepared statement, as
 // the inner side of a nested loop. So equality clauses `column = expression` with a hashable operator ask for a hash table
 // of the additions, which the overlay keeps, when there are more than a few; all clauses are checked on the rows it
-// proposes, so hash values are all it needs.
+// proposes, so hash values are all it needs. Where such a column shows a group's key, that finds the changed groups as well: an
+// arm with such a clause does with an overlay of which groups are unresolved, and resolves those that its clauses propose.
 #include "scan/delta_arm.hpp"
 
 #include "am/access_method.hpp"
 #include "delta/addition_hash.hpp"
 #include "delta/shared_read.hpp"
+#include "delta/unresolved_groups.hpp"
 #include "pg/boundary.hpp"
 #include "scan/explain.hpp"
 
@@ -36,6 +38,10 @@ struct DeltaArmState {
   int ncolumns;
   HashedColumn *columns;
   ComparedValue *values;
+  List *of_keys;  // numbers of the columns that show keys of groups
+  bool begun;     // this scan knows how it goes
+  UnresolvedGroups *unresolved;  // not nullptr: it goes by the changed groups, and candidate is one of them
+  const AdditionHash *group_hash;
   bool hash_refused;
   const AdditionHash *hash;
   bool probing;  // this scan follows a chain of hash
@@ -87,6 +93,23 @@ bool HashableClause(PlannerInfo *root, const RelOptInfo *rel, Expr *clause, Var 
   return false;
 }
 
+// True when a clause on this column, if it holds, says of which groups the row is: what its hash function takes for equal, of the
+// values that a group's key may have, is not less than the grouping does.
+bool TellsGroups(const Stream *stream, const Var *column, Oid operator_oid, Oid collation) {
+  const DeltaPlan *const plan = stream->plan;
+  if (plan->strategy != Strategy::Groups) return false;
+  for (int i = 0; i < plan->nkeys; i++) {
+    const GroupKey *const key = &plan->keys[i];
+    if (key->output_column != column->varattno) continue;
+    if (exprType(reinterpret_cast<Node *>(key->expression)) != column->vartype) return false;
+    if (key->equal_image) return true;
+    Oid own_hash, other_hash, hash, value_hash;
+    return collation == key->collation && get_op_hash_functions(key->equality_operator, &own_hash, &other_hash) &&
+           get_op_hash_functions(operator_oid, &hash, &value_hash) && hash == own_hash;
+  }
+  return false;
+}
+
 // True when target list or quals read xmin and the like, of which a virtual row has none.
 bool NeedsSystemColumns(const RelOptInfo *rel, List *tlist, List *quals) {
   Bitmapset *columns = nullptr;
@@ -104,6 +127,8 @@ Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *t
   scan->flags = path->flags;
   scan->methods = &scan_methods;
 
+  const Stream *const stream = LookupStream(planner_rt_fetch(rel->relid, root)->relid);
+  List *of_keys = NIL;
   List *columns = NIL;
   List *operators = NIL;
   List *collations = NIL;
@@ -114,13 +139,15 @@ Plan *PlanDeltaArm(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *t
     Expr *value;
     Oid operator_oid;
     if (!HashableClause(root, rel, clause, &column, &value, &operator_oid)) continue;
+    if (stream != nullptr && TellsGroups(stream, column, operator_oid, reinterpret_cast<OpExpr *>(clause)->inputcollid))
+      of_keys = lappend_int(of_keys, list_length(columns));
     columns = lappend_int(columns, column->varattno);
     operators = lappend_oid(operators, operator_oid);
     collations = lappend_oid(collations, reinterpret_cast<OpExpr *>(clause)->inputcollid);
     scan->custom_exprs = lappend(scan->custom_exprs, value);
   }
   List *const system_columns = NeedsSystemColumns(rel, tlist, scan->scan.plan.qual) ? list_make1_int(1) : NIL;
-  scan->custom_private = list_make5(columns, operators, collations, path->custom_private, system_columns);
+  scan->custom_private = lappend(list_make5(columns, operators, collations, path->custom_private, system_columns), of_keys);
   return &scan->scan.plan;
 }
 
@@ -150,37 +177,78 @@ void PrepareColumns(DeltaArmState *state) {
 // Makes ready to probe the overlay's hash table of the additions, if there can be one.
 void PrepareHash(DeltaArmState *state) {
   const MemoryContext caller = MemoryContextSwitchTo(state->node.ss.ps.state->es_query_cxt);
-  PrepareColumns(state);
+  if (state->columns == nullptr) PrepareColumns(state);
   state->hash = HashAdditions(state->overlay, state->node.ss.ss_currentRelation, state->columns, state->ncolumns);
   state->hash_refused = state->hash == nullptr;
   MemoryContextSwitchTo(caller);
 }
 
+// Combines the hash of the value that a column is compared with; false when that is NULL.
+bool HashCompared(DeltaArmState *state, int column, uint32 *hash) {
+  ExprContext *const econtext = state->node.ss.ps.ps_ExprContext;
+  ComparedValue *const compared = &state->values[column];
+  bool null;
+  const Datum value = ExecEvalExprSwitchContext(compared->value, econtext, &null);
+  if (null) return false;
+  const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+  *hash = CombineHashes(*hash, DatumGetUInt32(FunctionCall1Coll(&compared->hash, state->columns[column].collation, value)));
+  MemoryContextSwitchTo(outer);
+  return true;
+}
+
 // Finds the chain for the current values of the other sides; leaves candidate at -1 when one is NULL.
 void StartProbe(DeltaArmState *state) {
-  ExprContext *const econtext = state->node.ss.ps.ps_ExprContext;
   uint32 hash = 0;
   state->probed = true;
   state->candidate = -1;
-  for (int i = 0; i < state->ncolumns; i++) {
-    ComparedValue *const compared = &state->values[i];
-    bool null;
-    const Datum value = ExecEvalExprSwitchContext(compared->value, econtext, &null);
-    if (null) return;
-    const MemoryContext outer = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-    hash = CombineHashes(hash, DatumGetUInt32(FunctionCall1Coll(&compared->hash, state->columns[i].collation, value)));
-    MemoryContextSwitchTo(outer);
-  }
+  for (int i = 0; i < state->ncolumns; i++)
+    if (!HashCompared(state, i, &hash)) return;
   state->probe_hash = hash;
   state->candidate = FirstHashed(state->hash, hash);
+}
+
+// The same among the changed groups, where some of these are unresolved; where there is none left the scan goes the usual way.
+void StartByGroup(DeltaArmState *state) {
+  ScanState *const scan = &state->node.ss;
+  const MemoryContext caller = MemoryContextSwitchTo(scan->ps.state->es_query_cxt);
+  if (state->columns == nullptr) PrepareColumns(state);
+  auto *const columns = static_cast<HashedColumn *>(palloc(sizeof(HashedColumn) * list_length(state->of_keys)));
+  int ncolumns = 0;
+  ListCell *cell;
+  foreach (cell, state->of_keys) columns[ncolumns++] = state->columns[lfirst_int(cell)];
+  UnresolvedGroups *const unresolved = state->overlay->unresolved;
+  state->group_hash = LookUpUnresolved(state->overlay, scan->ss_currentRelation, scan->ps.state->es_snapshot, columns, ncolumns);
+  pfree(columns);
+  MemoryContextSwitchTo(caller);
+  if (state->group_hash == nullptr) return;
+  state->unresolved = unresolved;
+  state->candidate = -1;
+  state->probe_hash = 0;
+  foreach (cell, state->of_keys)
+    if (!HashCompared(state, lfirst_int(cell), &state->probe_hash)) return;
+  state->candidate = FirstHashed(state->group_hash, state->probe_hash);
 }
 
 // --- Execution ----------------------------------------------------------------------------------------------------
 
 void Resolve(DeltaArmState *state) {
   ScanState *const scan = &state->node.ss;
-  state->overlay = OverlayForRead(scan->ss_currentRelation, scan->ps.state->es_snapshot);
+  state->overlay = OverlayForRead(scan->ss_currentRelation, scan->ps.state->es_snapshot,
+                                  state->of_keys != NIL ? Wanted::ForRows : Wanted::Whole);
   state->resolved = true;
+}
+
+// The next addition of the groups that the clauses propose.
+TupleTableSlot *NextOfGroups(DeltaArmState *state, TupleTableSlot *slot) {
+  ScanState *const scan = &state->node.ss;
+  while (state->candidate >= 0) {
+    const int64 number = state->candidate;
+    state->candidate = NextHashed(state->group_hash, number, state->probe_hash);
+    const int64 ordinal = AdditionOfGroup(state->unresolved, number, scan->ss_currentRelation, scan->ps.state->es_snapshot);
+    if (ordinal >= 0 && AdditionsStore(&state->overlay->additions, ordinal, &state->cursor, scan->ss_currentRelation, slot))
+      return slot;
+  }
+  return ExecClearTuple(slot);
 }
 
 // The next addition, or the next one that may satisfy the hashed clauses.
@@ -190,6 +258,12 @@ TupleTableSlot *NextAddition(ScanState *scan_state) {
   if (state->base_emits && !state->shared) return ExecClearTuple(slot);
   if (!state->resolved) Resolve(state);
   if (state->overlay == nullptr) return ExecClearTuple(slot);
+  if (!state->begun) {
+    state->begun = true;
+    state->unresolved = nullptr;
+    if (unlikely(state->overlay->unresolved != nullptr)) StartByGroup(state);
+  }
+  if (unlikely(state->unresolved != nullptr)) return NextOfGroups(state, slot);
 
   const Additions *const additions = &state->overlay->additions;
   if (!state->probing && state->ordinal == 0 && state->ncolumns > 0 && additions->count > kHashFrom &&
@@ -226,7 +300,9 @@ void Begin(CustomScanState *node, EState *estate, int) {
                           list_nth(plan->custom_private, 4) != nullptr);
   AsState(node)->ncolumns = list_length(plan->custom_exprs);
   AsState(node)->base_emits = lfourth(plan->custom_private) != nullptr;
-  AsState(node)->read = BeginSharedRead(RelationGetRelid(node->ss.ss_currentRelation), estate->es_snapshot);
+  AsState(node)->of_keys = static_cast<List *>(list_nth(plan->custom_private, 5));
+  AsState(node)->read = BeginSharedRead(RelationGetRelid(node->ss.ss_currentRelation), estate->es_snapshot,
+                                        AsState(node)->of_keys != NIL);
 }
 
 TupleTableSlot *Exec(CustomScanState *node) {
@@ -236,7 +312,7 @@ TupleTableSlot *Exec(CustomScanState *node) {
 void ReScan(CustomScanState *node) {
   DeltaArmState *const state = AsState(node);
   state->ordinal = 0;
-  state->probed = false;
+  state->probed = state->begun = false;
   ExecScanReScan(&node->ss);
 }
 

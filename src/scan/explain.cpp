@@ -27,6 +27,10 @@ void ExplainStatistics(const OverlayStatistics *statistics, bool masks_all, Expl
     ExplainPropertyInteger("Rows Masked", nullptr, statistics->masked, es);
   }
   ExplainPropertyInteger("Rows Added", nullptr, statistics->added, es);
+  if (statistics->groups_changed > 0) {
+    ExplainPropertyInteger("Groups Changed", nullptr, statistics->groups_changed, es);
+    ExplainPropertyInteger("Groups Resolved", nullptr, statistics->groups_resolved, es);
+  }
   if (statistics->keys_evaluated > 0 && !masks_all)
     ExplainPropertyInteger("Keys Evaluated", nullptr, statistics->keys_evaluated, es);
   if (statistics->summed > 0 && !masks_all && (es->timing || es->verbose))

@@ -36,7 +36,7 @@ import reads
 import values
 import writes
 from scenario import SETTINGS, StreamTable
-from session import Connections, Failure, History, Session, jit_settings
+from session import Connections, Failure, History, Session, jit_settings, lookup_settings
 from sources import Source
 
 WRITERS, FOLDERS, READERS = 4, 2, 3
@@ -101,6 +101,7 @@ class Worker:
         # Sessions of several levels replace each other's code; with on, workers make it beside all this.
         self.first.run(jit_settings('%d %d' % (self.shared.seed, self.number_of_all), self.shared.options.jit,
                                     ('off', 'on', 'force 0', 'force 2')))
+        self.first.run(lookup_settings('%d %d' % (self.shared.seed, self.number_of_all)))
         if self.kind in ('ddl', 'creator'):
             self.first.run("SET lock_timeout = '2s'")
         else:
@@ -279,6 +280,8 @@ class Reader(Worker):
         for _ in range(rng.choice([1, 2, 4])):
             table = rng.choice(self.tables)
             roll = rng.random()
+            if kept and rng.random() < 0.4:
+                reads.look_up(rng, s, table, True)
             if roll < 0.6:
                 self.compare(table, 'under ' + self.isolation)
             elif roll < 0.8 and kept:  # some shapes are several statements

@@ -4,7 +4,7 @@ Promises: both sides in one statement, so in one snapshot, under the same condit
 that ties of equal values with different texts (1.0 and 1.00) could tell apart.
 """
 
-from checks import same
+from checks import compare, same
 from session import Failure
 
 HASHED = ('smallint', 'integer', 'bigint', 'numeric', 'text', 'boolean', 'date', 'uuid')
@@ -74,6 +74,59 @@ def read_otherwise(rng, session, table, may_fold):
             raise Failure('%s read by COPY differs from its query %s' % (table.name, query))
     else:
         by_column(rng, session, table, shape, query, [o.name for o in keyed])
+
+
+def index_a_key(rng, session, table):
+    """An index by which lookups find one of the outputs; the others have theirs by chance."""
+    keyed = [o for o in table.query.outputs if o.equal and o.index and o.order]
+    if keyed:
+        name = 'x%d_%s' % (max([int(n[1:n.index('_')]) for n in table.indexes], default=0) + 1, table.bare)
+        session.run('CREATE INDEX %s ON %s (%s)' % (name, table.name, rng.choice(keyed[:3]).name))
+        table.indexes = table.indexes + [name]
+
+
+def look_up(rng, session, table, inside):
+    """Lookups by single values through an index, before anything else has read the stream table under this snapshot. inside: a
+    transaction is open that may have a cursor, which is left half-way while all of the stream table is read."""
+    query = '(%s)' % table.query.sql
+    keyed = [o.name for o in table.query.outputs if o.equal and o.index]
+    if not keyed:
+        return
+    kept = [(name, session.value('SHOW ' + name)) for name in ('enable_seqscan', 'enable_bitmapscan')]
+    c = rng.choice(keyed[:3])
+    literals = [some_literal(rng, session, c, query) for _ in range(rng.choice([1, 1, 2, 4]))]
+    values = ', '.join('(%s::%s)' % (literal, table.types[c]) for literal in literals + ['NULL'])
+    if session.connection.info.transaction_status == 3:
+        return
+    for name, _ in kept:
+        session.run('SET %s = off' % name)
+    joined = 'SELECT l::text FROM (VALUES %s) v(k), LATERAL (SELECT * FROM {r} OFFSET 0) l WHERE l.%s = v.k' % (values, c)
+    looked = joined.replace(' OFFSET 0', '').replace('{r}', table.name)
+    joined = joined.replace('{r}', query + ' y')
+    how = rng.choice(['one', 'one', 'several', 'nested', 'cursor'])
+    if how == 'one':
+        left, right = ((ROWS % ('%s = %s' % (c, literals[0]))).replace('{r}', r) for r in (table.name, query + ' y'))
+        same(session, table, 'a lookup of %s' % c, left, right)
+    elif how == 'several':
+        # All of it, too: what a lookup resolved and what was resolved for all is one overlay.
+        left, right = ('SELECT string_agg(t, \'|\' ORDER BY t COLLATE "C") FROM (%s UNION ALL SELECT t::text FROM (SELECT * FROM %s) t) u(t)'
+                       % x for x in ((looked, table.name), (joined, query + ' y')))
+        same(session, table, 'lookups of %s beside all' % c, left, right)
+    elif how == 'nested' or not inside:
+        left, right = ('SELECT string_agg(t, \'|\' ORDER BY t COLLATE "C") FROM (%s) u(t)' % x for x in (looked, joined))
+        same(session, table, 'lookups of %s' % c, left, right)
+    else:
+        expected = sorted(r[0] for r in session.run(joined))
+        session.run('DECLARE lookups CURSOR FOR ' + looked)
+        rows = session.run('FETCH %d FROM lookups' % rng.choice([0, 1, 2]))
+        compare(session, table, 'while lookups were under way')
+        rows += session.run('FETCH ALL FROM lookups')
+        session.run('CLOSE lookups')
+        if sorted(r[0] for r in rows) != expected:
+            raise Failure('%s: lookups of %s by a cursor differ from the query %s: %r, expected %r' % (
+                table.name, c, table.query.sql, sorted(r[0] for r in rows)[:6], expected[:6]))
+    for name, value in kept:
+        session.run('SET %s = %s' % (name, value))
 
 
 def some_literal(rng, session, c, query):

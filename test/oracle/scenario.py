@@ -14,7 +14,7 @@ import queries
 import reads
 import steps
 import values
-from session import Failure, History, Session, jit_settings
+from session import Failure, History, Session, jit_settings, lookup_settings
 from sources import Source
 from standby import Standby
 
@@ -48,6 +48,7 @@ class Scenario:
         self.connections = connections
         self.options = options
         self.rng = random.Random(seed)
+        self.lookups = random.Random('lookups of %s' % seed)  # drawn apart from what else is
         self.history = History(options.seed is not None and not options.quiet)
         self.schema = 'oracle_%d' % seed
         self.tables = []
@@ -97,7 +98,7 @@ class Scenario:
                 if attempt == 59:
                     raise
                 time.sleep(0.5)
-        s.run('%s; %s' % (SETTINGS, jit_settings(self.seed, self.options.jit)))
+        s.run('%s; %s; %s' % (SETTINGS, jit_settings(self.seed, self.options.jit), lookup_settings(self.seed)))
         return s
 
     def run(self):
@@ -234,6 +235,8 @@ class Scenario:
         s.run("INSERT INTO %s.watched VALUES ('%s', $q$%s$q$)" % (self.schema, table.name, checks.exists(table)))
         checks.strategy_told(s, table)
         reads.make_indexes(rng, s, table, 0.2)
+        if self.lookups.random() < 0.6:
+            reads.index_a_key(self.lookups, s, table)
 
     def keep_settings(self, table, settings):
         """The query as the settings of the table's creation make it, whatever the session's are: a function has them."""
@@ -249,6 +252,8 @@ class Scenario:
         for table in self.tables:
             if self.touched is not None and not table.reads(self.touched) and rng.random() > 0.3:
                 continue
+            if self.lookups.random() < 0.3:
+                reads.look_up(self.lookups, self.first, table, self.transaction is not None)
             checks.compare(self.first, table, when, anew=rng.random() < 0.2)
             if rng.random() < 0.15:
                 reads.read_otherwise(rng, self.first, table, self.prepared_gid is None)
@@ -257,6 +262,8 @@ class Scenario:
         if self.second is not None and (self.second.in_transaction() or rng.random() < 0.1):
             for table in [] if self.transaction is not None and self.transaction.exclusive else self.committed():
                 if rng.random() < 0.6:
+                    if self.lookups.random() < 0.3:
+                        reads.look_up(self.lookups, self.second, table, self.second.in_transaction())
                     checks.compare(self.second, table, when + ', in the second session')
                     if rng.random() < 0.1:
                         reads.read_otherwise(rng, self.second, table, False)

@@ -35,6 +35,11 @@ def jit_settings(seed, choice, drawn=('off', 'on', 'force 0', 'force 2')):
     return 'SET pgstream.jit = %s' % mode + ('; SET pgstream.jit_optimization = ' + level if level else '')
 
 
+def lookup_settings(seed):
+    """Whether a lookup by key resolves its group alone; always, mostly: there are few groups. Drawn apart, too."""
+    return 'SET pgstream.lookup_by_key = %s' % random.Random('lookups %s' % seed).choice(['auto', 'always', 'always', 'always'])
+
+
 class History:
     def __init__(self, verbose):
         self.lines = []
