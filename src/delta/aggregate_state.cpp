@@ -13,7 +13,7 @@
 //                 and a signed varint, the sum; of an array of count and sum a signed varint, the sum
 //
 // A signed varint is the varint of twice the number, of a negative one's complement and one more. Every row of the base has such
-// bytes, so their length is what a scan of it reads and a fold writes. Format 2, which is read as well, had no such short forms.
+// bytes, so their length is what a scan of it reads and a fold writes.
 //
 // Promises: a state read back continues exactly as the one written. Deserialization functions of the numeric family lose
 // the mark that squares are to be summed, so a deserialized state passes through the combine function, which makes a
@@ -32,7 +32,8 @@ namespace pgstream {
 namespace {
 
 // Format 1 counted NULLs where rows were taken one by one and did not where they were summed: what it says is not relied upon.
-constexpr uint8 kStateFormat = 3, kLongFormat = 2;
+// Format 2 had no short forms. States of either are as good as none: their groups are read again by key.
+constexpr uint8 kStateFormat = 3;
 
 void AppendVarint(StringInfo out, uint64 value) {
   while (value >= 0x80) {
@@ -49,7 +50,6 @@ void AppendSigned(StringInfo out, int64 value) {
 struct Reader {
   const uint8 *position;
   const uint8 *end;
-  bool short_forms;  // there are some
 };
 
 bool ReadVarint(Reader *reader, uint64 *value) {
@@ -221,8 +221,8 @@ bool ReadState(const AggregateSet *set, AggregateProgram *program, Reader *reade
   uint64 length = static_cast<uint64>(program->state_length);
   if (program->internal_state || program->state_length < 0) {
     if (!ReadVarint(reader, &length)) return false;
-    if (reader->short_forms && length-- == 0) return ReadShort(set, program, reader, state);
-  } else if (reader->short_forms && IsInteger(program)) {
+    if (length-- == 0) return ReadShort(set, program, reader, state);
+  } else if (IsInteger(program)) {
     int64 value;
     if (!ReadSigned(reader, &value)) return false;
     state->value = DatumOfInteger(program, value);
@@ -279,14 +279,13 @@ bytea *SerializeStates(const AggregateSet *set, int64 rows, AggregateState *stat
 }
 
 bool DeserializeStates(const AggregateSet *set, const bytea *data, int64 *rows, AggregateState *states) {
-  Reader reader = {reinterpret_cast<const uint8 *>(VARDATA_ANY(data)), nullptr, false};
+  Reader reader = {reinterpret_cast<const uint8 *>(VARDATA_ANY(data)), nullptr};
   reader.end = reader.position + VARSIZE_ANY_EXHDR(data);
   uint16 fingerprint;
-  if (reader.end - reader.position < 4 || (reader.position[0] != kStateFormat && reader.position[0] != kLongFormat) ||
+  if (reader.end - reader.position < 4 || reader.position[0] != kStateFormat ||
       reader.position[1] != compat::kServerMajor) {
     return false;
   }
-  reader.short_forms = reader.position[0] == kStateFormat;
   memcpy(&fingerprint, reader.position + 2, sizeof(fingerprint));
   reader.position += 4;
   uint64 count;
