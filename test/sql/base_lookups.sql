@@ -81,16 +81,17 @@ DECLARE
   in_place bigint;
 BEGIN
   FOR attempt IN 1 .. 5 LOOP
-    updated := 0;
-    in_place := 0;
+    -- Counters of what the session has not reported yet, which it does between statements.
+    updated := -pg_stat_get_xact_tuples_updated(stream);
+    in_place := -pg_stat_get_xact_tuples_hot_updated(stream);
     FOR i IN 1 .. 40 LOOP
       UPDATE often SET val = val + 1 WHERE grp % 25 = i % 25;
       COMMIT;
       PERFORM pgstream.refresh_stream_table('oftens');
-      updated := updated + pg_stat_get_xact_tuples_updated(stream);
-      in_place := in_place + pg_stat_get_xact_tuples_hot_updated(stream);
       COMMIT;
     END LOOP;
+    updated := updated + pg_stat_get_xact_tuples_updated(stream);
+    in_place := in_place + pg_stat_get_xact_tuples_hot_updated(stream);
     mostly_in_place := in_place > 0.7 * updated;
     EXIT WHEN mostly_in_place;
     PERFORM pg_sleep(2);
