@@ -9,6 +9,7 @@
 #include "api/stream_ddl.hpp"
 #include "capture/capture_triggers.hpp"
 #include "capture/log_object.hpp"
+#include "capture/open_reads.hpp"
 #include "capture/source_capture.hpp"
 #include "pg/catalog.hpp"
 #include "pg/inheritance.hpp"
@@ -65,6 +66,15 @@ List *StreamsConcerned(const SourceDdl *ddl) {
   }
   list_sort(streams, list_oid_cmp);
   return streams;
+}
+
+// Any ALTER TABLE, as the server does: which of them rewrite the rows it decides later.
+void CheckAlterable(const AlterTableStmt *statement) {
+  if (statement->objtype != OBJECT_TABLE) return;
+  const Oid relid = RangeVarGetRelid(statement->relation, NoLock, true);
+  if (!OidIsValid(relid) || !compat::OwnsRelation(relid, GetUserId())) return;
+  const SourceDdl ddl = {relid, InvalidOid, NIL};
+  CheckNotRead(relid, StreamsConcerned(&ddl), "ALTER TABLE");
 }
 
 // Locks the logs of a table and of what it inherits from, as objects: it waits for creators who rely on them, and keeps others
@@ -178,6 +188,7 @@ void AfterTreeChange(const SourceDdl *ddl) {
 }
 
 void BeforeAlterTable(const AlterTableStmt *statement, SourceDdl *ddl) {
+  CheckAlterable(statement);
   bool harmless = true;
   const RangeVar *parent_name = nullptr, *child_name = nullptr;
   bool gains = false;

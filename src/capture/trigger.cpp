@@ -5,6 +5,7 @@
 #include "capture/capture_run.hpp"
 #include "capture/change_log.hpp"
 #include "capture/log_limit.hpp"
+#include "capture/open_reads.hpp"
 #include "capture/open_statements.hpp"
 #include "capture/row_batch.hpp"
 #include "pg/boundary.hpp"
@@ -73,27 +74,6 @@ void CaptureChanges(TriggerData *trigger, SourceCapture *capture) {
   EndRun(&run);
 }
 
-// A cursor that is open on a stream table may still have to run its query: TRUNCATE would take away rows that its snapshot
-// sees, and is refused, as core refuses it where a cursor reads the source itself.
-void CheckNotRead(Oid source) {
-  ListCell *cell;
-  foreach (cell, ConsumersOf(source)) {
-    // Where another session has it locked, none of this one's queries has it open; and waiting could end in a deadlock.
-    if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock)) continue;
-    Relation rel = try_relation_open(lfirst_oid(cell), NoLock);
-    if (rel == nullptr) {
-      UnlockRelationOid(lfirst_oid(cell), AccessShareLock);
-      continue;
-    }
-    if (rel->rd_refcnt > 1)
-      ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                      errmsg("cannot TRUNCATE \"%s\" because stream table \"%s\" over it is being used by active queries in "
-                             "this session",
-                             get_rel_name(source), RelationGetRelationName(rel))));
-    relation_close(rel, AccessShareLock);
-  }
-}
-
 // Capture by row, at a table through which rows of the source are written: the source is the trigger's argument.
 void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
   const TriggerEvent event = trigger->tg_event;
@@ -116,7 +96,7 @@ void CaptureInTree(TriggerData *trigger, FmgrInfo *function) {
   }
   const Oid source = atooid(trigger->tg_trigger->tgargs[0]);
   if (TRIGGER_FIRED_BEFORE(event)) {
-    if (TRIGGER_FIRED_BY_TRUNCATE(event)) CheckNotRead(source);
+    if (TRIGGER_FIRED_BY_TRUNCATE(event)) CheckNotRead(source, ConsumersOf(source), "TRUNCATE");
     OpenByTrigger(source);
     return;
   }
@@ -144,7 +124,7 @@ PGSTREAM_FUNCTION(pgstream_capture_changes) {
   const Oid source = RelationGetRelid(trigger->tg_relation);
   SourceCapture *capture = LookupSourceCapture(trigger->tg_relation, source);
   if (TRIGGER_FIRED_BEFORE(trigger->tg_event)) {
-    if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) CheckNotRead(source);
+    if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) CheckNotRead(source, ConsumersOf(source), "TRUNCATE");
     if (capture->logged) OpenByTrigger(source);
     return PointerGetDatum(nullptr);
   }

@@ -141,6 +141,19 @@ BEGIN;
 DECLARE c CURSOR FOR SELECT grp, total FROM totals;
 TRUNCATE source;
 ROLLBACK;
+-- Nor does ALTER TABLE, which may rewrite them, as it then looks empty to the cursor's snapshot; with the cursor closed it does as it likes.
+BEGIN;
+DECLARE c CURSOR FOR SELECT grp, total FROM totals;
+SAVEPOINT before;
+ALTER TABLE source ADD COLUMN stamp float8 DEFAULT random();
+ROLLBACK TO before;
+ALTER TABLE source ALTER COLUMN note SET DEFAULT 'none';
+ROLLBACK TO before;
+SELECT count(*) > 0 AS reads FROM totals;
+CLOSE c;
+ALTER TABLE source ADD COLUMN stamp float8 DEFAULT random();
+SELECT (differences('totals')).*;
+ROLLBACK;
 
 -- A loop that writes the source under its own feet, with errors caught on the way; the loop sees its OPEN, a query inside
 -- sees what was written so far.
