@@ -68,13 +68,16 @@ List *StreamsConcerned(const SourceDdl *ddl) {
   return streams;
 }
 
+void CheckNoStreamRead(Oid relid, const char *command) {
+  const SourceDdl ddl = {relid, InvalidOid, NIL};
+  CheckNotRead(relid, StreamsConcerned(&ddl), command);
+}
+
 // Any ALTER TABLE, as the server does: which of them rewrite the rows it decides later.
 void CheckAlterable(const AlterTableStmt *statement) {
   if (statement->objtype != OBJECT_TABLE) return;
   const Oid relid = RangeVarGetRelid(statement->relation, NoLock, true);
-  if (!OidIsValid(relid) || !compat::OwnsRelation(relid, GetUserId())) return;
-  const SourceDdl ddl = {relid, InvalidOid, NIL};
-  CheckNotRead(relid, StreamsConcerned(&ddl), "ALTER TABLE");
+  if (OidIsValid(relid) && compat::OwnsRelation(relid, GetUserId())) CheckNoStreamRead(relid, "ALTER TABLE");
 }
 
 // Locks the logs of a table and of what it inherits from, as objects: it waits for creators who rely on them, and keeps others
@@ -165,8 +168,10 @@ void ObjectAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_
   } else if (access == OAT_DROP && HoldsRows(get_rel_relkind(object_id)) &&
              OidIsValid(CatalogRelationId("pgs_dependency"))) {
     // Its rows go without a trigger.
+    const List *const above = AncestorsOf(object_id);
+    if (above != NIL) CheckNoStreamRead(object_id, "DROP TABLE");
     ListCell *cell;
-    foreach (cell, AncestorsOf(object_id)) MarkForRebuild(lfirst_oid(cell));
+    foreach (cell, above) MarkForRebuild(lfirst_oid(cell));
   }
 }
 
