@@ -187,7 +187,8 @@ SELECT * FROM unnest(ARRAY['sums', 'extremes', 'pairs', 'cased', 'hidden', 'kind
 ROLLBACK TO a;
 SELECT * FROM unnest(ARRAY['sums', 'extremes', 'pairs', 'cased', 'hidden', 'kinds']) AS stream, cursors(stream, 'SELECT pgstream.refresh_stream_table(''sums'')');
 ROLLBACK TO a;
-SELECT * FROM unnest(ARRAY['extremes']) AS stream, cursors(stream, 'ALTER TABLE src ALTER COLUMN unused TYPE bigint');
+SELECT * FROM unnest(ARRAY['extremes']) AS stream, cursors(stream, 'CREATE INDEX ON src (unused)');
+SELECT raised($$SELECT * FROM cursors('extremes', 'ALTER TABLE src ALTER COLUMN unused TYPE bigint')$$);
 ROLLBACK;
 
 -- All parts of one statement have one overlay, whoever asks first.
