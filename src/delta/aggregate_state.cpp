@@ -200,16 +200,6 @@ bool ReadShort(const AggregateSet *set, const AggregateProgram *program, Reader 
   return true;
 }
 
-// False for states that are not plain, which are then read by the server's functions.
-bool ReadPlain(const AggregateProgram *program, const uint8 *bytes, uint64 length, AggregateState *state) {
-  NumericSum sum;
-  if (!program->may_be_plain || !ReadNumericSum(bytes, static_cast<uint32>(length), &sum) || sum.count != state->count) return false;
-  state->value = Int64GetDatum(sum.sum);
-  state->scale = static_cast<uint8>(sum.scale);
-  state->plain = true;
-  return true;
-}
-
 bool ReadState(const AggregateSet *set, AggregateProgram *program, Reader *reader, AggregateState *state) {
   uint64 head;
   if (!ReadVarint(reader, &head)) return false;
@@ -232,7 +222,7 @@ bool ReadState(const AggregateSet *set, AggregateProgram *program, Reader *reade
   const uint8 *const bytes = reader->position;
   reader->position += length;
   if (program->internal_state) {
-    if (!ReadPlain(program, bytes, length, state)) state->value = ReadInternal(set, program, bytes, length);
+    state->value = ReadInternal(set, program, bytes, length);
   } else if (program->state_byval) {
     Datum image = 0;
     memcpy(&image, bytes, length);
